@@ -1,0 +1,53 @@
+//! The API of the group `kubectl-mcp.dev`, version `v1alpha1`: one file per kind, and the names, labels and
+//! conditions that every part agrees on.
+//!
+//! Everything of the project reads these types; nothing here reads a file, a clock or a network. The CRDs under
+//! `manifests/crds/` are generated from here, so the comment on a field is what `kubectl explain` prints.
+
+pub mod access;
+pub mod conditions;
+pub mod duration;
+pub mod grant;
+pub mod names;
+pub mod policy;
+pub mod server;
+pub mod session;
+pub mod status;
+pub mod workload;
+
+pub use access::{AccessItem, Decision, Effect, ServerRef, ServiceAccountRef, SideEffect, Subject, Trust};
+pub use grant::{GrantStatus, MCPAccessGrant, MCPAccessGrantSpec, ToolRule};
+pub use policy::{
+    AccessPolicy, CatalogRef, Defaults, EgressPolicy, Enforcement, GatewayPolicy, ImagePolicy, IngressPolicy, Limits,
+    MCPPolicy, MCPPolicySpec, PolicyStatus, RegistryPolicy, RuleOverride, TeamMapping, WorkloadPolicy,
+};
+pub use server::{
+    Audit, AuditSink, Auth, AuthMode, ConfigMapRef, Gateway, GatewayRef, Issuer, IssuerClaims, MCPServer,
+    MCPServerSpec, NamedItem, NetworkPolicySpec, OAuth, PinMode, Pins, PermissionProfile, PermissionProfileType,
+    PolicyMode, Protocol, RateLimit, RateLimitScope, Redis, Remote, RemoteService, SecretHeader, SecretKeyRef,
+    ServerPolicy, SessionSettings, Stdio, StdioScope, Tool, Translate, Transport, TrustedProxy, VirtualConfig,
+};
+pub use session::{MCPAgentSession, MCPAgentSessionSpec, SessionPhase, SessionStatus};
+pub use status::{Discovered, Phase, ServerInfo, ServerStatus};
+pub use workload::{Autoscaling, Canary, Rollout, RolloutStrategy};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt as _;
+
+/// The API group of every kind of this project.
+pub const GROUP: &str = "kubectl-mcp.dev";
+/// The only served version.
+pub const VERSION: &str = "v1alpha1";
+
+/// The CRDs in the order in which `setup` applies them.
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    let mut crds = vec![MCPServer::crd(), MCPAccessGrant::crd(), MCPAgentSession::crd(), MCPPolicy::crd()];
+    for crd in &mut crds {
+        crd.metadata.labels =
+            Some([(names::PART_OF.to_owned(), names::PROJECT.to_owned())].into_iter().collect());
+    }
+    crds
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! Names that two or more parts must agree on: labels, annotations, field managers, ports and derived object names.
+//!
+//! A string that only one crate uses stays in that crate.
+
+/// The project's own name, the value of [`PART_OF`].
+pub const PROJECT: &str = "kubectl-mcp";
+/// The namespace that `kubectl mcp setup` installs into unless told otherwise.
+pub const SYSTEM_NAMESPACE: &str = "kubectl-mcp-system";
+/// The recommended label that marks everything `setup` installs.
+pub const PART_OF: &str = "app.kubernetes.io/part-of";
+/// The recommended label for who keeps an object; [`OPERATOR`] on what the operator makes.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Label on every object the operator makes for a server: the server's name.
+pub const SERVER_LABEL: &str = "kubectl-mcp.dev/server";
+/// Label of a namespace whose pods may scrape the gateways' admin port.
+pub const SCRAPE_LABEL: &str = "kubectl-mcp.dev/scrape";
+/// Every label and annotation of our own begins with this.
+pub const DOMAIN_PREFIX: &str = "kubectl-mcp.dev/";
+
+/// Stamp: the user name that created the object.
+pub const REQUESTED_BY: &str = "kubectl-mcp.dev/requested-by";
+/// Stamp: the creator's groups at that moment, a JSON array.
+pub const REQUESTED_BY_GROUPS: &str = "kubectl-mcp.dev/requested-by-groups";
+/// Stamp on a server: who last changed the spec.
+pub const EDITED_BY: &str = "kubectl-mcp.dev/edited-by";
+/// Which defaults admission filled in, and from where: a JSON object of field path to policy name.
+pub const DEFAULTED: &str = "kubectl-mcp.dev/defaulted";
+
+/// Field manager of the operator's server-side apply.
+pub const OPERATOR: &str = "kubectl-mcp-operator";
+/// Field manager of the webhook (its `caBundle`, its CA Secret).
+pub const WEBHOOK: &str = "kubectl-mcp-webhook";
+/// Field manager of the plugins.
+pub const PLUGIN: &str = "kubectl-mcp";
+
+/// Name of the mutating webhook inside its configuration.
+pub const MUTATING_WEBHOOK: &str = "default.kubectl-mcp.dev";
+/// Name of the validating webhook. The API server prints it when the webhook is down, so it names the remedy:
+/// `kubectl mcp check`.
+pub const VALIDATING_WEBHOOK: &str = "run-kubectl-mcp-check.kubectl-mcp.dev";
+/// Name of both webhook configurations, the webhook's Deployment and its Service.
+pub const WEBHOOK_NAME: &str = "mcp-webhook";
+/// Name of the operator's Deployment.
+pub const OPERATOR_NAME: &str = "mcp-operator";
+/// The Secret with the webhook's CA.
+pub const WEBHOOK_CA_SECRET: &str = "mcp-webhook-ca";
+/// The MCPPolicy that `setup` writes.
+pub const DEFAULT_POLICY: &str = "default";
+
+/// The server's container in its pod.
+pub const SERVER_CONTAINER: &str = "server";
+/// The gateway's container in its pod.
+pub const GATEWAY_CONTAINER: &str = "mcp-gateway";
+/// The gateway's port for health, metrics and the inventory. Never exposed by a Service.
+pub const GATEWAY_ADMIN_PORT: u16 = 9091;
+/// Where the gateway finds the access bundle.
+pub const BUNDLE_MOUNT: &str = "/etc/kubectl-mcp/access";
+/// The key of the access bundle in its ConfigMap, and its file name in [`BUNDLE_MOUNT`].
+pub const BUNDLE_KEY: &str = "access.json";
+/// The header that carries a session token through the API server's service proxy, which strips `Authorization`.
+pub const SESSION_TOKEN_HEADER: &str = "x-mcp-session-token";
+/// What a session token begins with, so that secret scanners can find a leaked one.
+pub const SESSION_TOKEN_PREFIX: &str = "mcps_";
+
+/// The suffixes of the objects derived from a server's name. Two servers must not derive the same name.
+pub const DERIVED_SUFFIXES: [&str; 4] = ["access", "gateway", "canary", "upstream"];
+
+/// The ConfigMap with the access bundle of a server.
+pub fn access_config_map(server: &str) -> String {
+    format!("{server}-access")
+}
+
+/// The ServiceAccount, Role and RoleBinding of a server's gateway.
+pub fn gateway_account(server: &str) -> String {
+    format!("{server}-gateway")
+}
+
+/// The Secret with the upstream tokens of a server's sessions.
+pub fn upstream_secret(server: &str) -> String {
+    format!("{server}-upstream")
+}
