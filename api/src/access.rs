@@ -5,7 +5,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How much an agent is trusted, or how much a tool asks for. Ordered: low < medium < high.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum Trust {
@@ -16,7 +29,20 @@ pub enum Trust {
 }
 
 /// What a call does to the world.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum SideEffect {
@@ -135,13 +161,19 @@ pub struct Subject {
 impl Subject {
     /// Whether somebody authenticated is named: an agent alone is nobody (MCP0602).
     pub fn names_somebody(&self) -> bool {
-        self.human_id.is_some() || self.team_id.is_some() || self.service_account.is_some() || self.group.is_some()
+        self.human_id.is_some()
+            || self.team_id.is_some()
+            || self.service_account.is_some()
+            || self.group.is_some()
     }
 }
 
 impl std::fmt::Display for Subject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let account = self.service_account.as_ref().map(|a| format!("{}/{}", a.namespace, a.name));
+        let account = self
+            .service_account
+            .as_ref()
+            .map(|a| format!("{}/{}", a.namespace, a.name));
         let parts = [
             ("human", self.human_id.as_deref()),
             ("serviceaccount", account.as_deref()),

@@ -61,7 +61,12 @@ impl From<bool> for Status {
 
 /// The conditions to store: `wanted`, each with the transition time it had in `old` if its status did not change.
 /// Conditions of `old` that are not wanted are dropped.
-pub fn merge(old: &[Condition], wanted: Vec<Wanted>, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
+pub fn merge(
+    old: &[Condition],
+    wanted: Vec<Wanted>,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
     wanted
         .into_iter()
         .map(|w| {

@@ -50,7 +50,10 @@ pub fn parse(text: &str) -> Result<Duration, Error> {
     }
     while !rest.is_empty() {
         let (part, after) = component(rest)?;
-        nanos = nanos.checked_add(part).filter(|n| *n <= i64::MAX as u128).ok_or(Error::TooLong)?;
+        nanos = nanos
+            .checked_add(part)
+            .filter(|n| *n <= i64::MAX as u128)
+            .ok_or(Error::TooLong)?;
         rest = after;
     }
     match u64::try_from(nanos) {
@@ -72,8 +75,10 @@ fn component(text: &str) -> Result<(u128, &str), Error> {
     if whole.is_empty() || (fraction.is_empty() && text.as_bytes().get(digits) == Some(&b'.')) {
         return Err(Error::Syntax);
     }
-    let (unit, scale) =
-        UNITS.iter().find(|(unit, _)| rest.starts_with(unit)).ok_or(Error::Syntax)?;
+    let (unit, scale) = UNITS
+        .iter()
+        .find(|(unit, _)| rest.starts_with(unit))
+        .ok_or(Error::Syntax)?;
     let whole: u128 = whole.parse().map_err(|_| Error::TooLong)?;
     let mut nanos = whole.checked_mul(*scale).ok_or(Error::TooLong)?;
     let mut place = *scale;
@@ -90,20 +95,31 @@ mod tests {
 
     #[test]
     fn go_durations_are_read() {
-        for (text, millis) in [("24h", 86_400_000), ("1h30m", 5_400_000), ("500ms", 500), ("1.5s", 1500), ("2m", 120_000)] {
+        for (text, millis) in [
+            ("24h", 86_400_000),
+            ("1h30m", 5_400_000),
+            ("500ms", 500),
+            ("1.5s", 1500),
+            ("2m", 120_000),
+        ] {
             assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
         }
     }
 
     #[test]
     fn what_is_no_positive_duration_is_refused() {
-        for text in ["", "5", "h", "1.h", ".5h", "1d", "1h ", " 1h", "1h-2m", "1hm", "∞"] {
+        for text in [
+            "", "5", "h", "1.h", ".5h", "1d", "1h ", " 1h", "1h-2m", "1hm", "∞",
+        ] {
             assert_eq!(parse(text), Err(Error::Syntax), "{text:?}");
         }
         for text in ["0", "0s", "-1h", "0h0m"] {
             assert_eq!(parse(text), Err(Error::NotPositive), "{text:?}");
         }
-        for text in ["9999999999h", "99999999999999999999999999999999999999999999999999h"] {
+        for text in [
+            "9999999999h",
+            "99999999999999999999999999999999999999999999999999h",
+        ] {
             assert_eq!(parse(text), Err(Error::TooLong), "{text:?}");
         }
     }

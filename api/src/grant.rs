@@ -26,9 +26,17 @@ use crate::access::{Decision, Effect, ServerRef, SideEffect, Subject, Trust};
     printcolumn(name = "Human", type_ = "string", json_path = ".spec.subject.humanID"),
     printcolumn(name = "Group", type_ = "string", json_path = ".spec.subject.group"),
     printcolumn(name = "Trust", type_ = "string", json_path = ".spec.maxTrust"),
-    printcolumn(name = "Effective", type_ = "string", json_path = ".status.conditions[?(@.type==\"Effective\")].status"),
+    printcolumn(
+        name = "Effective",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Effective\")].status"
+    ),
     printcolumn(name = "Expires", type_ = "date", json_path = ".spec.expiresAt"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.serverRef == oldSelf.serverRef && self.subject == oldSelf.subject")

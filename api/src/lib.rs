@@ -4,6 +4,11 @@
 //! Everything of the project reads these types; nothing here reads a file, a clock or a network. The CRDs under
 //! `manifests/crds/` are generated from here, so the comment on a field is what `kubectl explain` prints.
 
+#![allow(
+    unreachable_pub,
+    reason = "the KubeSchema derive makes a private twin of each public type"
+)]
+
 pub mod access;
 pub mod conditions;
 pub mod duration;
@@ -15,17 +20,21 @@ pub mod session;
 pub mod status;
 pub mod workload;
 
-pub use access::{AccessItem, Decision, Effect, ServerRef, ServiceAccountRef, SideEffect, Subject, Trust};
+pub use access::{
+    AccessItem, Decision, Effect, ServerRef, ServiceAccountRef, SideEffect, Subject, Trust,
+};
 pub use grant::{GrantStatus, MCPAccessGrant, MCPAccessGrantSpec, ToolRule};
 pub use policy::{
-    AccessPolicy, CatalogRef, Defaults, EgressPolicy, Enforcement, GatewayPolicy, ImagePolicy, IngressPolicy, Limits,
-    MCPPolicy, MCPPolicySpec, PolicyStatus, RegistryPolicy, RuleOverride, TeamMapping, WorkloadPolicy,
+    AccessPolicy, CatalogRef, Defaults, EgressPolicy, Enforcement, GatewayPolicy, ImagePolicy,
+    IngressPolicy, Limits, MCPPolicy, MCPPolicySpec, PolicyStatus, RegistryPolicy, RuleOverride,
+    TeamMapping, WorkloadPolicy,
 };
 pub use server::{
-    Audit, AuditSink, Auth, AuthMode, ConfigMapRef, Gateway, GatewayRef, Issuer, IssuerClaims, MCPServer,
-    MCPServerSpec, NamedItem, NetworkPolicySpec, OAuth, PinMode, Pins, PermissionProfile, PermissionProfileType,
-    PolicyMode, Protocol, RateLimit, RateLimitScope, Redis, Remote, RemoteService, SecretHeader, SecretKeyRef,
-    ServerPolicy, SessionSettings, Stdio, StdioScope, Tool, Translate, Transport, TrustedProxy, VirtualConfig,
+    Audit, AuditSink, Auth, AuthMode, ConfigMapRef, Gateway, GatewayRef, Issuer, IssuerClaims,
+    MCPServer, MCPServerSpec, NamedItem, NetworkPolicySpec, OAuth, PermissionProfile,
+    PermissionProfileType, PinMode, Pins, PolicyMode, Protocol, RateLimit, RateLimitScope, Redis,
+    Remote, RemoteService, SecretHeader, SecretKeyRef, ServerPolicy, SessionSettings, Stdio,
+    StdioScope, Tool, Translate, Transport, TrustedProxy, VirtualConfig,
 };
 pub use session::{MCPAgentSession, MCPAgentSessionSpec, SessionPhase, SessionStatus};
 pub use status::{Discovered, Phase, ServerInfo, ServerStatus};
@@ -41,10 +50,18 @@ pub const VERSION: &str = "v1alpha1";
 
 /// The CRDs in the order in which `setup` applies them.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    let mut crds = vec![MCPServer::crd(), MCPAccessGrant::crd(), MCPAgentSession::crd(), MCPPolicy::crd()];
+    let mut crds = vec![
+        MCPServer::crd(),
+        MCPAccessGrant::crd(),
+        MCPAgentSession::crd(),
+        MCPPolicy::crd(),
+    ];
     for crd in &mut crds {
-        crd.metadata.labels =
-            Some([(names::PART_OF.to_owned(), names::PROJECT.to_owned())].into_iter().collect());
+        crd.metadata.labels = Some(
+            [(names::PART_OF.to_owned(), names::PROJECT.to_owned())]
+                .into_iter()
+                .collect(),
+        );
     }
     crds
 }

@@ -24,10 +24,26 @@ use crate::server::{AuthMode, SecretKeyRef};
     derive = "Default",
     derive = "PartialEq",
     doc = "A policy for the MCP servers of the namespaces it selects: defaults they get and rules they must keep to.",
-    printcolumn(name = "Enforcement", type_ = "string", json_path = ".spec.enforcement"),
-    printcolumn(name = "Host", type_ = "string", json_path = ".spec.defaults.ingressHost"),
-    printcolumn(name = "Violations", type_ = "integer", json_path = ".status.violations"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Enforcement",
+        type_ = "string",
+        json_path = ".spec.enforcement"
+    ),
+    printcolumn(
+        name = "Host",
+        type_ = "string",
+        json_path = ".spec.defaults.ingressHost"
+    ),
+    printcolumn(
+        name = "Violations",
+        type_ = "integer",
+        json_path = ".status.violations"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct MCPPolicySpec {
@@ -75,7 +91,9 @@ pub struct MCPPolicySpec {
 }
 
 /// What a violation does: refuse, warn, note it in the audit log, nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[allow(missing_docs)]
 pub enum Enforcement {
     Off,
@@ -110,7 +128,11 @@ pub struct Defaults {
     #[schemars(length(min = 1, max = 253))]
     pub ingress_class: Option<String>,
     /// TLS Secret of the Ingress.
-    #[serde(rename = "ingressTLSSecret", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "ingressTLSSecret",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(length(min = 1, max = 253))]
     pub ingress_tls_secret: Option<String>,
     /// Path of the Ingress; `{name}` and `{namespace}` are filled in. `/{name}/mcp` when absent.
@@ -203,7 +225,11 @@ pub struct IngressPolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub require_host: Option<bool>,
     /// A server must have a TLS Secret.
-    #[serde(rename = "requireTLS", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "requireTLS",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     pub require_tls: Option<bool>,
     /// Ingress classes. Absent restricts nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]

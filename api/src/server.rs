@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, PodTemplateSpec, ResourceRequirements, Volume, VolumeMount};
+use k8s_openapi::api::core::v1::{
+    EnvFromSource, EnvVar, PodTemplateSpec, ResourceRequirements, Volume, VolumeMount,
+};
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};
@@ -39,12 +41,35 @@ use crate::workload::{Autoscaling, Rollout};
     ),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "URL", type_ = "string", json_path = ".status.url"),
-    printcolumn(name = "Tools", type_ = "integer", json_path = ".status.discovered.tools"),
+    printcolumn(
+        name = "Tools",
+        type_ = "integer",
+        json_path = ".status.discovered.tools"
+    ),
     printcolumn(name = "Transport", type_ = "string", json_path = ".spec.transport"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Image", type_ = "string", json_path = ".status.image", priority = 1),
-    printcolumn(name = "Policy", type_ = "string", json_path = ".status.policyRevision", priority = 1),
-    printcolumn(name = "Gateway", type_ = "string", json_path = ".status.gatewayReady", priority = 1)
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Image",
+        type_ = "string",
+        json_path = ".status.image",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Policy",
+        type_ = "string",
+        json_path = ".status.policyRevision",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Gateway",
+        type_ = "string",
+        json_path = ".status.gatewayReady",
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(
@@ -185,7 +210,11 @@ pub struct MCPServerSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ingress_annotations: BTreeMap<String, String>,
     /// TLS Secret of the Ingress.
-    #[serde(rename = "ingressTLSSecret", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "ingressTLSSecret",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(length(min = 1, max = 253))]
     pub ingress_tls_secret: Option<String>,
     /// A Gateway API gateway: makes an HTTPRoute instead of an Ingress.
@@ -435,19 +464,35 @@ pub struct Auth {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<AuthMode>,
     /// Header with the person. X-MCP-Human-ID when absent.
-    #[serde(rename = "humanIDHeader", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "humanIDHeader",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(length(min = 1, max = 128))]
     pub human_id_header: Option<String>,
     /// Header with the agent. X-MCP-Agent-ID when absent.
-    #[serde(rename = "agentIDHeader", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "agentIDHeader",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(length(min = 1, max = 128))]
     pub agent_id_header: Option<String>,
     /// Header with the team. X-MCP-Team-ID when absent.
-    #[serde(rename = "teamIDHeader", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "teamIDHeader",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(length(min = 1, max = 128))]
     pub team_id_header: Option<String>,
     /// Header with a session token beside another identity. X-MCP-Agent-Session when absent.
-    #[serde(rename = "sessionIDHeader", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "sessionIDHeader",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(length(min = 1, max = 128))]
     pub session_id_header: Option<String>,
     /// Header with the bearer token. Authorization when absent.

@@ -37,7 +37,11 @@ pub struct ServerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// Where a pod of the cluster reaches the server.
-    #[serde(rename = "internalURL", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "internalURL",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     pub internal_url: Option<String>,
     /// The image as it runs: after tag, override and provisioned registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]

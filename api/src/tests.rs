@@ -20,7 +20,12 @@ fn schemas() -> Vec<(String, Value)> {
     crds()
         .into_iter()
         .map(|crd| {
-            let schema = crd.spec.versions[0].schema.clone().unwrap().open_api_v3_schema.unwrap();
+            let schema = crd.spec.versions[0]
+                .schema
+                .clone()
+                .unwrap()
+                .open_api_v3_schema
+                .unwrap();
             (crd.spec.names.kind, serde_json::to_value(schema).unwrap())
         })
         .collect()
@@ -28,44 +33,69 @@ fn schemas() -> Vec<(String, Value)> {
 
 /// Types of Kubernetes itself bring their own schema; ours stop where they begin.
 const CORE: [&str; 9] = [
-    "MCPServer.spec.env", "MCPServer.spec.envFrom", "MCPServer.spec.volumes", "MCPServer.spec.volumeMounts",
-    "MCPServer.spec.resources", "MCPServer.spec.networkPolicy", "MCPServer.spec.toolSelector",
-    "MCPServer.spec.gateway.resources", "MCPPolicy.spec.",
+    "MCPServer.spec.env",
+    "MCPServer.spec.envFrom",
+    "MCPServer.spec.volumes",
+    "MCPServer.spec.volumeMounts",
+    "MCPServer.spec.resources",
+    "MCPServer.spec.networkPolicy",
+    "MCPServer.spec.toolSelector",
+    "MCPServer.spec.gateway.resources",
+    "MCPPolicy.spec.",
 ];
 
 #[test]
 fn every_field_of_a_spec_has_a_description() {
     for (kind, schema) in schemas() {
-        walk(&schema["properties"]["spec"], &format!("{kind}.spec"), &mut |path, value| {
-            let core = CORE.iter().any(|c| path.starts_with(c)) || path.ends_with("[]");
-            assert!(core || value.get("description").is_some(), "{path} has no description");
-        });
+        walk(
+            &schema["properties"]["spec"],
+            &format!("{kind}.spec"),
+            &mut |path, value| {
+                let core = CORE.iter().any(|c| path.starts_with(c)) || path.ends_with("[]");
+                assert!(
+                    core || value.get("description").is_some(),
+                    "{path} has no description"
+                );
+            },
+        );
     }
 }
 
 #[test]
 fn every_list_and_string_of_ours_is_bounded() {
     for (kind, schema) in schemas() {
-        walk(&schema["properties"]["spec"], &format!("{kind}.spec"), &mut |path, value| {
-            if CORE.iter().any(|c| path.starts_with(c)) {
-                return;
-            }
-            let bounded = match value["type"].as_str() {
-                Some("array") => value.get("maxItems").is_some(),
-                Some("string") => ["maxLength", "enum", "format", "pattern"].iter().any(|k| value.get(k).is_some()),
-                _ => true,
-            };
-            assert!(bounded, "{path} is not bounded: {value}");
-        });
+        walk(
+            &schema["properties"]["spec"],
+            &format!("{kind}.spec"),
+            &mut |path, value| {
+                if CORE.iter().any(|c| path.starts_with(c)) {
+                    return;
+                }
+                let bounded = match value["type"].as_str() {
+                    Some("array") => value.get("maxItems").is_some(),
+                    Some("string") => ["maxLength", "enum", "format", "pattern"]
+                        .iter()
+                        .any(|k| value.get(k).is_some()),
+                    _ => true,
+                };
+                assert!(bounded, "{path} is not bounded: {value}");
+            },
+        );
     }
 }
 
 #[test]
 fn fields_whose_absence_means_something_have_no_schema_default() {
     let schemas = schemas();
-    let (_, server) = schemas.iter().find(|(kind, _)| kind == "MCPServer").unwrap();
+    let (_, server) = schemas
+        .iter()
+        .find(|(kind, _)| kind == "MCPServer")
+        .unwrap();
     walk(&server["properties"]["spec"], "spec", &mut |path, value| {
-        assert!(value.get("default").is_none() || CORE.iter().any(|c| c.ends_with(path)), "{path} has a default");
+        assert!(
+            value.get("default").is_none() || CORE.iter().any(|c| c.ends_with(path)),
+            "{path} has a default"
+        );
     });
 }
 
@@ -82,6 +112,9 @@ fn a_server_written_by_a_person_is_read_as_it_stands() {
         }
     });
     let server: MCPServer = serde_json::from_value(text.clone()).unwrap();
-    assert_eq!(server.spec.auth.as_ref().unwrap().mode, Some(AuthMode::OAuth));
+    assert_eq!(
+        server.spec.auth.as_ref().unwrap().mode,
+        Some(AuthMode::OAuth)
+    );
     assert_eq!(serde_json::to_value(&server).unwrap(), text);
 }

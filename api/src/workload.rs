@@ -70,7 +70,11 @@ pub struct Autoscaling {
     #[schemars(range(min = 1, max = 1000))]
     pub max_replicas: i32,
     /// CPU use to aim for, in percent of the request.
-    #[serde(rename = "targetCPUUtilization", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "targetCPUUtilization",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(range(min = 1, max = 100))]
     pub target_cpu_utilization: Option<i32>,
 }

@@ -45,8 +45,9 @@ pub fn router(readiness: Readiness, registry: Arc<Registry>) -> Router {
 
 /// Serves `router` until the process stops.
 pub async fn serve(address: SocketAddr, router: Router, shutdown: Shutdown) -> Result<(), Error> {
-    let listener =
-        tokio::net::TcpListener::bind(address).await.map_err(|source| Error::Bind { address, source })?;
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .map_err(|source| Error::Bind { address, source })?;
     axum::serve(listener, router)
         .with_graceful_shutdown(async move { shutdown.stopped.cancelled().await })
         .await
@@ -58,7 +59,10 @@ async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, String) {
     if pending.is_empty() {
         (StatusCode::OK, "ok\n".to_owned())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for: {}\n", pending.join(", ")))
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("waiting for: {}\n", pending.join(", ")),
+        )
     }
 }
 
@@ -67,10 +71,17 @@ async fn metrics(State(registry): State<Arc<Registry>>) -> impl IntoResponse {
     match prometheus_client::encoding::text::encode(&mut text, &registry) {
         Ok(()) => (
             StatusCode::OK,
-            [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
+            [(
+                header::CONTENT_TYPE,
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            )],
             text,
         ),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONTENT_TYPE, "text/plain")], error.to_string()),
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            [(header::CONTENT_TYPE, "text/plain")],
+            error.to_string(),
+        ),
     }
 }
 
@@ -92,7 +103,10 @@ mod tests {
         let readiness = Readiness::default();
         let router = router(readiness.clone(), Arc::default());
         let caches = readiness.register("caches");
-        assert_eq!(status(&router, "/readyz").await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            status(&router, "/readyz").await,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
         assert_eq!(status(&router, "/livez").await, StatusCode::OK);
         drop(caches);
         assert_eq!(status(&router, "/readyz").await, StatusCode::OK);

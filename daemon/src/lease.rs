@@ -62,8 +62,14 @@ fn next_step(observed: &Observed, me: &str, now: Instant) -> Step {
 fn observe(lease: &Lease, before: Option<&Observed>, now: Instant) -> Observed {
     let spec = lease.spec.clone().unwrap_or_default();
     let (holder, renewed) = (spec.holder_identity, spec.renew_time.map(|t| t.0));
-    let since = before.filter(|b| b.holder == holder && b.renewed == renewed).map_or(now, |b| b.since);
-    Observed { holder, renewed, since }
+    let since = before
+        .filter(|b| b.holder == holder && b.renewed == renewed)
+        .map_or(now, |b| b.since);
+    Observed {
+        holder,
+        renewed,
+        since,
+    }
 }
 
 /// The lease as we write it over what was read; the `resourceVersion` stays, which makes it a compare-and-swap.
@@ -108,7 +114,11 @@ impl Candidate {
                 () = shutdown.cancelled() => return None,
             }
         }
-        tracing::info!(lease = self.name, identity = self.identity, "became the leader");
+        tracing::info!(
+            lease = self.name,
+            identity = self.identity,
+            "became the leader"
+        );
         let lost = CancellationToken::new();
         let token = lost.clone();
         tokio::spawn(async move {
@@ -129,12 +139,19 @@ impl Candidate {
             let left = RENEW_DEADLINE.saturating_sub(renewed.elapsed());
             match tokio::time::timeout(left, self.attempt(&mut observed)).await {
                 Ok(Ok(true)) => renewed = Instant::now(),
-                Ok(Ok(false)) => return tracing::error!(lease = self.name, "lost the lease to somebody else"),
-                Ok(Err(error)) => tracing::warn!(lease = self.name, %error, "cannot renew the lease"),
+                Ok(Ok(false)) => {
+                    return tracing::error!(lease = self.name, "lost the lease to somebody else");
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(lease = self.name, %error, "cannot renew the lease")
+                }
                 Err(_) => {}
             }
             if renewed.elapsed() >= RENEW_DEADLINE {
-                return tracing::error!(lease = self.name, "gave up the lease: it could not be renewed in time");
+                return tracing::error!(
+                    lease = self.name,
+                    "gave up the lease: it could not be renewed in time"
+                );
             }
         }
     }
@@ -153,28 +170,42 @@ impl Candidate {
             return Ok(false);
         }
         let lease = claimed(lease, &self.identity, &step, now);
-        written(self.api.replace(&self.name, &PostParams::default(), &lease).await)
+        written(
+            self.api
+                .replace(&self.name, &PostParams::default(), &lease)
+                .await,
+        )
     }
 
     async fn release(&self) {
         let released = async {
-            let Some(mut lease) = self.api.get_opt(&self.name).await? else { return Ok(()) };
+            let Some(mut lease) = self.api.get_opt(&self.name).await? else {
+                return Ok(());
+            };
             let spec = lease.spec.get_or_insert_default();
             if spec.holder_identity.as_deref() != Some(&self.identity) {
                 return Ok(());
             }
             spec.holder_identity = None;
-            self.api.replace(&self.name, &PostParams::default(), &lease).await.map(drop)
+            self.api
+                .replace(&self.name, &PostParams::default(), &lease)
+                .await
+                .map(drop)
         };
         match released.await {
             Ok(()) => tracing::info!(lease = self.name, "released the lease"),
-            Err(error) => tracing::warn!(lease = self.name, %error, "cannot release the lease; it expires by itself"),
+            Err(error) => {
+                tracing::warn!(lease = self.name, %error, "cannot release the lease; it expires by itself")
+            }
         }
     }
 
     fn empty(&self) -> Lease {
         Lease {
-            metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some(self.name.clone()),
+                ..ObjectMeta::default()
+            },
             spec: Some(LeaseSpec::default()),
         }
     }
@@ -195,7 +226,10 @@ mod tests {
 
     fn lease(holder: Option<&str>, renewed: i64) -> Lease {
         Lease {
-            metadata: ObjectMeta { resource_version: Some("7".to_owned()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                resource_version: Some("7".to_owned()),
+                ..ObjectMeta::default()
+            },
             spec: Some(LeaseSpec {
                 holder_identity: holder.map(str::to_owned),
                 renew_time: Some(MicroTime(Timestamp::from_second(renewed).unwrap())),
@@ -232,13 +266,24 @@ mod tests {
     #[test]
     fn a_released_lease_is_taken_at_once_and_our_own_renewed() {
         let now = Instant::now();
-        assert_eq!(next_step(&observe(&lease(None, 1), None, now), "me", now), Step::TakeOver);
-        assert_eq!(next_step(&observe(&lease(Some("me"), 1), None, now), "me", now), Step::Renew);
+        assert_eq!(
+            next_step(&observe(&lease(None, 1), None, now), "me", now),
+            Step::TakeOver
+        );
+        assert_eq!(
+            next_step(&observe(&lease(Some("me"), 1), None, now), "me", now),
+            Step::Renew
+        );
     }
 
     #[test]
     fn every_write_carries_the_version_that_was_read() {
-        let written = claimed(lease(Some("other"), 1), "me", &Step::TakeOver, Timestamp::UNIX_EPOCH);
+        let written = claimed(
+            lease(Some("other"), 1),
+            "me",
+            &Step::TakeOver,
+            Timestamp::UNIX_EPOCH,
+        );
         assert_eq!(written.metadata.resource_version.as_deref(), Some("7"));
         assert_eq!(written.spec.unwrap().lease_transitions, Some(1));
     }

@@ -26,7 +26,9 @@ pub enum Format {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// `--log-level` is no filter.
-    #[error("--log-level {given:?} must be a level such as info, or directives such as info,kube=debug: {why}")]
+    #[error(
+        "--log-level {given:?} must be a level such as info, or directives such as info,kube=debug: {why}"
+    )]
     Filter {
         /// What was given.
         given: String,
@@ -40,9 +42,13 @@ pub enum Error {
 
 /// Sets up the logs of the process.
 pub fn init(args: &LogArgs) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(&args.log_level)
-        .map_err(|e| Error::Filter { given: args.log_level.clone(), why: e.to_string() })?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = EnvFilter::try_new(&args.log_level).map_err(|e| Error::Filter {
+        given: args.log_level.clone(),
+        why: e.to_string(),
+    })?;
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match args.log_format {
         Format::Json => logs.json().flatten_event(true).try_init(),
         Format::Text => logs.with_ansi(false).try_init(),

@@ -30,7 +30,10 @@ impl Readiness {
         state.next += 1;
         let id = state.next;
         state.pending.insert(id, name.into());
-        Pending { id, of: self.clone() }
+        Pending {
+            id,
+            of: self.clone(),
+        }
     }
 
     /// From now on the process is not ready, whatever is done: it is about to stop.

@@ -66,7 +66,11 @@ pub struct Certificate(Arc<ArcSwapOption<CertifiedKey>>);
 
 impl Certificate {
     /// From now on every handshake gets this certificate.
-    pub fn replace(&self, chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<(), Error> {
+    pub fn replace(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<(), Error> {
         let provider = rustls::crypto::ring::default_provider();
         let certified = CertifiedKey::from_der(chain, key, &provider).map_err(Error::Mismatch)?;
         self.0.store(Some(Arc::new(certified)));
@@ -116,31 +120,46 @@ pub async fn serve(
         shutdown.stopped.cancelled().await;
         stop.graceful_shutdown(Some(grace));
     });
-    let mut server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(Arc::new(config)))
-        .map_err(|source| Error::Bind { address, source })?
-        .handle(handle);
+    let mut server =
+        axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(Arc::new(config)))
+            .map_err(|source| Error::Bind { address, source })?
+            // ALPN offers nothing else, but a client may speak HTTP/2 without asking.
+            .http1_only()
+            .handle(handle);
     server
         .http_builder()
         .http1()
         .timer(hyper_util::rt::TokioTimer::new())
         .header_read_timeout(IDLE);
-    server.serve(router.into_make_service()).await.map_err(|source| Error::Serve { address, source })
+    server
+        .serve(router.into_make_service())
+        .await
+        .map_err(|source| Error::Serve { address, source })
 }
 
 /// Reads `tls.crt` and `tls.key`.
-pub fn read_directory(directory: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
+pub fn read_directory(
+    directory: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
     let read = |name: &str| {
         let path = directory.join(name);
-        std::fs::read(&path).map_err(|e| Error::Read { path, why: e.to_string() })
+        std::fs::read(&path).map_err(|e| Error::Read {
+            path,
+            why: e.to_string(),
+        })
     };
-    let not_pem = |name: &str, why: String| Error::Read { path: directory.join(name), why };
+    let not_pem = |name: &str, why: String| Error::Read {
+        path: directory.join(name),
+        why,
+    };
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&read("tls.crt")?)
         .collect::<Result<_, _>>()
         .map_err(|e| not_pem("tls.crt", e.to_string()))?;
     if chain.is_empty() {
         return Err(not_pem("tls.crt", "it holds no PEM certificate".to_owned()));
     }
-    let key = PrivateKeyDer::from_pem_slice(&read("tls.key")?).map_err(|e| not_pem("tls.key", e.to_string()))?;
+    let key = PrivateKeyDer::from_pem_slice(&read("tls.key")?)
+        .map_err(|e| not_pem("tls.key", e.to_string()))?;
     Ok((chain, key))
 }
 
@@ -160,7 +179,9 @@ pub async fn follow_directory(directory: PathBuf, certificate: Certificate, read
                 }
                 Err(error) => tracing::error!(%error, "the new certificate is not used"),
             },
-            Err(error) => tracing::error!(%error, loaded = pending.is_none(), "cannot read the certificate"),
+            Err(error) => {
+                tracing::error!(%error, loaded = pending.is_none(), "cannot read the certificate")
+            }
         }
         tokio::time::sleep(POLL).await;
     }
@@ -172,14 +193,18 @@ mod tests {
 
     fn pair() -> (String, String) {
         let key = rcgen::KeyPair::generate().unwrap();
-        let leaf = rcgen::CertificateParams::new(vec!["a.test".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let leaf = rcgen::CertificateParams::new(vec!["a.test".to_owned()])
+            .unwrap()
+            .self_signed(&key)
+            .unwrap();
         (leaf.pem(), key.serialize_pem())
     }
 
     #[test]
     fn a_key_of_another_certificate_leaves_the_old_one_in_place() {
         let directory = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
         let ((first, key), (second, _)) = (pair(), pair());
         write("tls.crt", &first);
         write("tls.key", &key);
@@ -190,7 +215,10 @@ mod tests {
 
         write("tls.crt", &second);
         let (chain, private) = read_directory(directory.path()).unwrap();
-        assert!(matches!(certificate.replace(chain, private), Err(Error::Mismatch(_))));
+        assert!(matches!(
+            certificate.replace(chain, private),
+            Err(Error::Mismatch(_))
+        ));
         assert_eq!(certificate.leaf(), before);
     }
 

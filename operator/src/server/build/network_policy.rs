@@ -1,0 +1,78 @@
+//! The NetworkPolicy: only the gateway's port is open, so that the server's own port cannot be reached past it. The
+//! admin port is open to the system namespace and to namespaces labelled for scraping.
+
+use api::names;
+use k8s_openapi::api::networking::v1::{
+    NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
+    NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::{Valid, entry_port, metadata, selector};
+
+pub(super) fn network_policy(valid: &Valid) -> NetworkPolicy {
+    let from = valid
+        .server
+        .spec
+        .network_policy
+        .as_ref()
+        .and_then(|policy| policy.ingress_from.clone());
+    let mut ingress = vec![NetworkPolicyIngressRule {
+        from,
+        ports: Some(vec![port(entry_port(valid))]),
+    }];
+    if valid.effective.gateway.enabled {
+        ingress.push(NetworkPolicyIngressRule {
+            from: Some(admin_peers(&valid.system_namespace)),
+            ports: Some(vec![port(names::GATEWAY_ADMIN_PORT)]),
+        });
+    }
+    NetworkPolicy {
+        metadata: metadata(valid, &valid.effective.name),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(LabelSelector {
+                match_labels: Some(selector(&valid.effective.name)),
+                ..LabelSelector::default()
+            }),
+            policy_types: Some(vec!["Ingress".to_owned()]),
+            ingress: Some(ingress),
+            egress: None,
+        }),
+    }
+}
+
+fn port(number: u16) -> NetworkPolicyPort {
+    NetworkPolicyPort {
+        port: Some(IntOrString::Int(i32::from(number))),
+        protocol: Some("TCP".to_owned()),
+        end_port: None,
+    }
+}
+
+fn admin_peers(system_namespace: &str) -> Vec<NetworkPolicyPeer> {
+    let namespaces = |selector| NetworkPolicyPeer {
+        namespace_selector: Some(selector),
+        ..NetworkPolicyPeer::default()
+    };
+    vec![
+        namespaces(LabelSelector {
+            match_labels: Some(
+                [(
+                    "kubernetes.io/metadata.name".to_owned(),
+                    system_namespace.to_owned(),
+                )]
+                .into(),
+            ),
+            ..LabelSelector::default()
+        }),
+        namespaces(LabelSelector {
+            match_expressions: Some(vec![LabelSelectorRequirement {
+                key: names::SCRAPE_LABEL.to_owned(),
+                operator: "Exists".to_owned(),
+                values: None,
+            }]),
+            ..LabelSelector::default()
+        }),
+    ]
+}

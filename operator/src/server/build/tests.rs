@@ -1,0 +1,129 @@
+//! What is built, as YAML. A change of a snapshot is a change of every server's pod: read it.
+
+use std::sync::Arc;
+
+use api::{MCPPolicy, MCPServer};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use rules::PolicySet;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::apply::Owner;
+
+fn valid(spec: Value) -> Valid {
+    let policy: MCPPolicy = serde_json::from_value(json!({
+        "apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPPolicy", "metadata": {"name": "default"},
+        "spec": {"defaults": {"ingressHost": "mcp.example.test"}}
+    }))
+    .unwrap();
+    let server: MCPServer = serde_json::from_value(json!({
+        "apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPServer",
+        "metadata": {"name": "weather", "namespace": "team-a", "uid": "u1", "generation": 1},
+        "spec": spec
+    }))
+    .unwrap();
+    let policies = PolicySet::select(
+        &[Arc::new(policy)],
+        "team-a",
+        &std::collections::BTreeMap::new(),
+    );
+    Valid {
+        effective: rules::effective(&server, &policies),
+        owner: Owner {
+            namespace: "team-a".to_owned(),
+            reference: OwnerReference::default(),
+        },
+        gateway_image: "gateway:1".to_owned(),
+        system_namespace: "kubectl-mcp-system".to_owned(),
+        next_expiry: None,
+        server,
+    }
+}
+
+fn minimal() -> Value {
+    json!({"image": "registry.test/weather:1", "tools": [{"name": "forecast"}]})
+}
+
+#[test]
+fn a_minimal_server_is_hardened_and_behind_its_gateway() {
+    let prepared = build(&valid(minimal()));
+    insta::assert_yaml_snapshot!("deployment", prepared.deployment);
+    insta::assert_yaml_snapshot!("service", prepared.service);
+    insta::assert_yaml_snapshot!("ingress", prepared.ingress);
+    insta::assert_yaml_snapshot!("network_policy", prepared.network_policy);
+    insta::assert_yaml_snapshot!("role", prepared.role);
+}
+
+#[test]
+fn behind_a_gateway_the_servers_own_port_is_open_to_nobody() {
+    let prepared = build(&valid(minimal()));
+    let ports: Vec<Value> = prepared
+        .network_policy
+        .spec
+        .iter()
+        .flat_map(|s| s.ingress.iter().flatten())
+        .flat_map(|rule| rule.ports.iter().flatten())
+        .map(|port| serde_json::to_value(&port.port).unwrap())
+        .collect();
+    assert_eq!(ports, [json!(8091), json!(9091)]);
+}
+
+#[test]
+fn only_the_gateway_gets_a_token_unless_the_server_asks_for_one() {
+    let mounts = |spec| {
+        let pod = build(&valid(spec))
+            .deployment
+            .spec
+            .unwrap()
+            .template
+            .spec
+            .unwrap();
+        assert_eq!(pod.automount_service_account_token, Some(false));
+        pod.containers
+            .into_iter()
+            .filter(|c| {
+                c.volume_mounts
+                    .iter()
+                    .flatten()
+                    .any(|m| m.mount_path.contains("serviceaccount"))
+            })
+            .map(|c| c.name)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(mounts(minimal()), ["mcp-gateway"]);
+    let mut spec = minimal();
+    spec["serverToken"] = json!(true);
+    assert_eq!(mounts(spec), ["server", "mcp-gateway"]);
+}
+
+#[test]
+fn direct_mode_has_no_gateway_and_leads_to_the_server() {
+    let mut spec = minimal();
+    spec["gateway"] = json!({"enabled": false});
+    let prepared = build(&valid(spec));
+    let pod = prepared.deployment.spec.unwrap().template.spec.unwrap();
+    assert_eq!(pod.containers.len(), 1);
+    assert!(pod.containers[0].readiness_probe.is_some());
+    assert!(prepared.role.is_none() && prepared.role_binding.is_none());
+    let target = prepared.service.spec.unwrap().ports.unwrap()[0]
+        .target_port
+        .clone();
+    assert_eq!(serde_json::to_value(target).unwrap(), json!(8088));
+}
+
+#[test]
+fn a_grant_or_a_session_never_changes_the_pod() {
+    let without = build(&valid(minimal()));
+    let mut later = valid(minimal());
+    later.next_expiry = Some(jiff::Timestamp::UNIX_EPOCH);
+    let with = build(&later);
+    assert_eq!(without.deployment, with.deployment);
+}
+
+#[test]
+fn the_bundle_is_served_at_the_public_path_and_at_mcp() {
+    let settings = settings(&valid(minimal()).effective);
+    assert_eq!(settings.paths, ["/mcp", "/weather/mcp"]);
+    assert!(settings.hosts.contains(&"mcp.example.test".to_owned()));
+    assert!(settings.hosts.contains(&"weather.team-a.svc".to_owned()));
+}
