@@ -8,6 +8,14 @@
     unreachable_pub,
     reason = "the KubeSchema derive makes a private twin of each public type"
 )]
+#![allow(
+    clippy::doc_markdown,
+    reason = "the comment on a field is what kubectl explain prints, where backticks are noise"
+)]
+#![allow(
+    clippy::struct_excessive_bools,
+    reason = "the booleans of the status are part of the API"
+)]
 
 pub mod access;
 pub mod conditions;

@@ -143,7 +143,7 @@ impl Candidate {
                     return tracing::error!(lease = self.name, "lost the lease to somebody else");
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(lease = self.name, %error, "cannot renew the lease")
+                    tracing::warn!(lease = self.name, %error, "cannot renew the lease");
                 }
                 Err(_) => {}
             }
@@ -195,7 +195,7 @@ impl Candidate {
         match released.await {
             Ok(()) => tracing::info!(lease = self.name, "released the lease"),
             Err(error) => {
-                tracing::warn!(lease = self.name, %error, "cannot release the lease; it expires by itself")
+                tracing::warn!(lease = self.name, %error, "cannot release the lease; it expires by itself");
             }
         }
     }

@@ -180,7 +180,7 @@ pub async fn follow_directory(directory: PathBuf, certificate: Certificate, read
                 Err(error) => tracing::error!(%error, "the new certificate is not used"),
             },
             Err(error) => {
-                tracing::error!(%error, loaded = pending.is_none(), "cannot read the certificate")
+                tracing::error!(%error, loaded = pending.is_none(), "cannot read the certificate");
             }
         }
         tokio::time::sleep(POLL).await;

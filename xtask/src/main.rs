@@ -1,1 +1,60 @@
-fn main() {}
+//! `cargo xtask`: what people and CI run besides cargo itself.
+//!
+//! This file only reads the command line; each task is one module. Nothing here is shipped.
+
+mod cluster;
+mod demo;
+mod r#gen;
+mod image;
+mod paths;
+mod plugins;
+mod shell;
+mod terminal;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own tasks.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Bring up a cluster, install everything and show the main job, step by step
+    Demo(demo::Args),
+    /// Run every layer of tests that this machine can run
+    Test(test::Args),
+    /// Write the generated files (CRDs, install manifests)
+    Gen(r#gen::Args),
+    /// Build the images as OCI archives, without Docker
+    Image(image::Args),
+    /// A real Kubernetes on this machine, built from Go modules
+    Cluster(cluster::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().task {
+        Task::Demo(args) => demo::run(&args),
+        Task::Test(args) => test::run(&args),
+        Task::Gen(args) => r#gen::run(&args),
+        Task::Image(args) => image::run(&args),
+        Task::Cluster(args) => cluster::run(&args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            terminal::note(&format!("error: {error:#}"));
+            ExitCode::from(3)
+        }
+    }
+}

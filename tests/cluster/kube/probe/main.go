@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 )
 
@@ -16,7 +18,9 @@ func main() {
 	args := append(os.Args[1:], "", "", "")
 	switch args[0] {
 	case "wait":
-		select {}
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+		<-signals
 	case "serve":
 		http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, args[2]) })
 		fail(http.ListenAndServe(args[1], nil))

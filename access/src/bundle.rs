@@ -1,0 +1,214 @@
+//! The access bundle: all that a gateway needs to know to decide, as one JSON document.
+//!
+//! Made by [`compile`](crate::compile()) in the operator, carried by a ConfigMap, read by the gateway. Its content is
+//! sorted, so that equal objects give equal bytes and an unchanged bundle is not written again.
+
+use api::{AuditSink, AuthMode, Decision, Effect, PolicyMode, SideEffect, Subject, Trust};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::settings::HeaderNames;
+
+/// The form of the document. A gateway refuses a form it does not know, because it might leave out a restriction.
+pub const SCHEMA: u32 = 1;
+
+/// All that a gateway needs to know about one server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bundle {
+    /// Always [`SCHEMA`].
+    pub schema: u32,
+    /// Grows with every change; a gateway never goes back to a lower one.
+    pub sequence: u64,
+    /// Namespace of the server.
+    pub namespace: String,
+    /// Name of the MCPServer.
+    pub server: String,
+    /// How callers are known.
+    pub auth: AuthMode,
+    /// Names of the identity headers.
+    pub headers: HeaderNames,
+    /// Whether grants decide.
+    pub mode: PolicyMode,
+    /// What happens to an item that no grant covers.
+    pub default_decision: Decision,
+    /// What happens to a tool that the spec does not declare.
+    pub undeclared_tools: Decision,
+    /// Every call needs a session.
+    pub session_required: bool,
+    /// The highest trust of any call, by policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_trust: Option<Trust>,
+    /// How long a gateway decides without a confirmation that this is the newest bundle, in seconds.
+    pub max_staleness_seconds: u64,
+    /// Paths of the MCP endpoint.
+    pub paths: Vec<String>,
+    /// Values of `Host` that are taken.
+    pub hosts: Vec<String>,
+    /// Values of `Origin` that are taken.
+    pub origins: Vec<String>,
+    /// Where audit lines go.
+    pub audit: AuditSink,
+    /// Declared tools, by name.
+    pub tools: Vec<ToolEntry>,
+    /// Live grants, by name.
+    pub grants: Vec<GrantEntry>,
+    /// Sessions that have not expired, by hash.
+    pub sessions: Vec<SessionEntry>,
+}
+
+/// A declared tool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolEntry {
+    /// Name, as the server lists it.
+    pub name: String,
+    /// Trust that a call needs.
+    pub required_trust: Trust,
+    /// What a call does to the world.
+    pub side_effect: SideEffect,
+}
+
+/// A grant, with the policies' ceilings already applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GrantEntry {
+    /// Name of the MCPAccessGrant.
+    pub name: String,
+    /// Whether it gives or takes away.
+    pub effect: Effect,
+    /// Who.
+    pub subject: Subject,
+    /// The highest trust it gives.
+    pub max_trust: Trust,
+    /// What calls may do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub side_effects: Vec<SideEffect>,
+    /// Rules about tools.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleEntry>,
+    /// Patterns of prompts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<String>,
+    /// Patterns of resource URIs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<String>,
+    /// When it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A rule about tools.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleEntry {
+    /// Name or pattern.
+    pub name: String,
+    /// Whether it denies. In a grant of effect Deny every rule does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deny: bool,
+    /// Trust it asks for on top of the tool's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub required_trust: Option<Trust>,
+}
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionEntry {
+    /// SHA-256 of the token, 64 lower-case hexadecimal digits.
+    pub hash: String,
+    /// Name of the MCPAgentSession.
+    pub name: String,
+    /// Whose it is.
+    pub subject: Subject,
+    /// Groups of the subject, as stamped when the session was created.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// The highest trust the subject agreed to.
+    pub consented_trust: Trust,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// Ended before its time. Kept until then, so that the caller is told why.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub revoked: bool,
+}
+
+/// Why a text is no bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// Not JSON, or not of this shape.
+    #[error("the access bundle must be a JSON document as the operator writes it: {0}")]
+    Syntax(#[from] serde_json::Error),
+    /// Of a later form.
+    #[error(
+        "the access bundle has schema {found}, this program knows {SCHEMA}: update the gateway image"
+    )]
+    Schema {
+        /// The schema it has.
+        found: u32,
+    },
+}
+
+impl Bundle {
+    /// The same bundle under another sequence number.
+    #[must_use]
+    pub fn with_sequence(mut self, sequence: u64) -> Self {
+        self.sequence = sequence;
+        self
+    }
+
+    /// SHA-256 of the content without the sequence number, in lower-case hexadecimal digits.
+    pub fn revision(&self) -> String {
+        let content = self.clone().with_sequence(0).to_json();
+        crate::caller::hex(&Sha256::digest(content.as_bytes()))
+    }
+
+    /// The document. Equal bundles give equal bytes.
+    #[allow(clippy::missing_panics_doc, reason = "it cannot")]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self)
+            .expect("a bundle has string keys only, which is all that can fail")
+    }
+
+    /// Reads a document.
+    pub fn from_json(text: &str) -> Result<Self, BundleError> {
+        #[derive(Deserialize)]
+        struct Probe {
+            schema: u32,
+        }
+        let probe: Probe = serde_json::from_str(text)?;
+        if probe.schema != SCHEMA {
+            return Err(BundleError::Schema {
+                found: probe.schema,
+            });
+        }
+        let mut bundle: Self = serde_json::from_str(text)?;
+        bundle.sort();
+        Ok(bundle)
+    }
+
+    /// A declared tool.
+    pub fn tool(&self, name: &str) -> Option<&ToolEntry> {
+        self.tools
+            .binary_search_by(|t| t.name.as_str().cmp(name))
+            .ok()
+            .map(|i| &self.tools[i])
+    }
+
+    /// A session by the hash of its token.
+    pub fn session(&self, hash: &str) -> Option<&SessionEntry> {
+        self.sessions
+            .binary_search_by(|s| s.hash.as_str().cmp(hash))
+            .ok()
+            .map(|i| &self.sessions[i])
+    }
+
+    /// Puts the lists in the order that the look-ups need.
+    pub(crate) fn sort(&mut self) {
+        self.tools.sort_by(|a, b| a.name.cmp(&b.name));
+        self.grants.sort_by(|a, b| a.name.cmp(&b.name));
+        self.sessions.sort_by(|a, b| a.hash.cmp(&b.hash));
+    }
+}

@@ -1,0 +1,192 @@
+//! Who calls: the identity that grants speak of, and the session that carried it.
+
+use api::{ServiceAccountRef, Subject, Trust};
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+use crate::bundle::{Bundle, SessionEntry};
+use crate::reason::Reason;
+
+/// The user name of callers of a server with `auth.mode: none`, as in Kubernetes.
+pub const ANONYMOUS: &str = "system:anonymous";
+/// The group of such callers: a grant to it is a grant to anybody.
+pub const UNAUTHENTICATED: &str = "system:unauthenticated";
+
+/// Whom grants can name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// A person.
+    pub human: Option<String>,
+    /// The agent that acts for it, self-declared.
+    pub agent: Option<String>,
+    /// A team.
+    pub team: Option<String>,
+    /// A Kubernetes service account.
+    pub service_account: Option<ServiceAccountRef>,
+    /// Groups.
+    pub groups: Vec<String>,
+    /// The OAuth issuer that vouches for the above; Kubernetes when absent.
+    pub issuer: Option<String>,
+}
+
+/// An authenticated caller.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// Who.
+    pub identity: Identity,
+    /// By which session, if by one.
+    pub session: Option<CallerSession>,
+}
+
+/// What a decision needs to know of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerSession {
+    /// Name of the MCPAgentSession.
+    pub name: String,
+    /// The highest trust the subject agreed to.
+    pub consented_trust: Trust,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+impl Identity {
+    /// The identity of a subject, with the groups it is in.
+    pub fn of(subject: &Subject, groups: Vec<String>) -> Self {
+        Self {
+            human: subject.human_id.clone(),
+            agent: subject.agent_id.clone(),
+            team: subject.team_id.clone(),
+            service_account: subject.service_account.clone(),
+            groups,
+            issuer: subject.issuer.clone(),
+        }
+    }
+
+    /// Whether a grant to `subject` speaks of this identity: every field that is given must match, an issuer is never
+    /// taken for another, and a subject that names nobody speaks of nobody.
+    pub fn is(&self, subject: &Subject) -> bool {
+        let same =
+            |wanted: &Option<String>, have: &Option<String>| wanted.is_none() || wanted == have;
+        subject.names_somebody()
+            && subject.issuer == self.issuer
+            && same(&subject.human_id, &self.human)
+            && same(&subject.agent_id, &self.agent)
+            && same(&subject.team_id, &self.team)
+            && (subject.service_account.is_none()
+                || subject.service_account == self.service_account)
+            && subject
+                .group
+                .as_ref()
+                .is_none_or(|group| self.groups.contains(group))
+    }
+
+    /// The subject that a new grant to this identity would name: the narrowest authenticated name, without the agent.
+    pub fn subject(&self) -> Subject {
+        let mut subject = Subject {
+            issuer: self.issuer.clone(),
+            ..Subject::default()
+        };
+        if self.human.is_some() {
+            subject.human_id.clone_from(&self.human);
+        } else if self.service_account.is_some() {
+            subject.service_account.clone_from(&self.service_account);
+        } else if self.team.is_some() {
+            subject.team_id.clone_from(&self.team);
+        } else {
+            subject.group = self.groups.first().cloned();
+        }
+        subject
+    }
+
+    /// A text that is equal for two callers if and only if they are the same principal. MCP sessions are bound to it.
+    /// The agent belongs to it, because grants can name it; groups do not, because they may change.
+    #[allow(clippy::missing_panics_doc, reason = "it cannot")]
+    pub fn principal(&self) -> String {
+        let account = self
+            .service_account
+            .as_ref()
+            .map(|a| format!("{}/{}", a.namespace, a.name));
+        let parts = [&self.issuer, &self.human, &account, &self.team, &self.agent];
+        serde_json::to_string(&parts)
+            .expect("a list of strings has no keys, which is all that can fail")
+    }
+}
+
+impl std::fmt::Display for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let whole = Subject {
+            human_id: self.human.clone(),
+            agent_id: self.agent.clone(),
+            team_id: self.team.clone(),
+            service_account: self.service_account.clone(),
+            group: None,
+            issuer: self.issuer.clone(),
+        };
+        write!(f, "{whole}")
+    }
+}
+
+impl Caller {
+    /// Somebody unknown, for servers with `auth.mode: none`.
+    pub fn anonymous() -> Self {
+        Self {
+            identity: Identity {
+                human: Some(ANONYMOUS.to_owned()),
+                groups: vec![UNAUTHENTICATED.to_owned()],
+                ..Identity::default()
+            },
+            session: None,
+        }
+    }
+
+    /// A subject without a session: for questions such as "can alice".
+    pub fn of(subject: &Subject, groups: Vec<String>) -> Self {
+        Self {
+            identity: Identity::of(subject, groups),
+            session: None,
+        }
+    }
+
+    /// The holder of a session.
+    pub fn of_session(session: &SessionEntry) -> Self {
+        Self {
+            identity: Identity::of(&session.subject, session.groups.clone()),
+            session: Some(CallerSession {
+                name: session.name.clone(),
+                consented_trust: session.consented_trust,
+                expires_at: session.expires_at,
+            }),
+        }
+    }
+}
+
+/// The `tokenHash` of a bearer token: SHA-256 over its whole text, in lower-case hexadecimal digits.
+pub fn token_hash(token: &str) -> String {
+    hex(&Sha256::digest(token.as_bytes()))
+}
+
+/// The caller behind the hash of a token. Only the hash is compared, so the time it takes tells nothing of a token.
+pub fn authenticate(bundle: &Bundle, token_hash: &str, now: Timestamp) -> Result<Caller, Reason> {
+    let session = bundle.session(token_hash).ok_or(Reason::InvalidToken)?;
+    if session.revoked {
+        return Err(Reason::SessionRevoked);
+    }
+    if session.expires_at <= now {
+        return Err(Reason::SessionExpired);
+    }
+    Ok(Caller::of_session(session))
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|b| {
+            [
+                DIGITS[usize::from(b >> 4)] as char,
+                DIGITS[usize::from(b & 15)] as char,
+            ]
+        })
+        .collect()
+}

@@ -1,0 +1,62 @@
+//! The command line. Every flag can also be given by the environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The data plane of kubectl-mcp: stands in front of one MCP server and decides about every message.
+#[derive(Debug, clap::Parser)]
+#[command(name = "mcp-gateway", version)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the gateway can do.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Serve in front of an MCP server that listens on loopback.
+    Serve(Box<Serve>),
+}
+
+/// Flags of `serve`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Serve {
+    /// Address for callers.
+    #[arg(long, env = "MCP_GATEWAY_LISTEN", default_value = "0.0.0.0:8091")]
+    pub listen: SocketAddr,
+    /// Address for health, metrics and the inventory.
+    #[arg(long, env = "MCP_GATEWAY_ADMIN", default_value = "0.0.0.0:9091")]
+    pub admin: SocketAddr,
+    /// URL of the server, http on a loopback address.
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_UPSTREAM",
+        default_value = "http://127.0.0.1:8088/mcp"
+    )]
+    pub upstream: String,
+    /// Namespace of the MCPServer.
+    #[arg(long, env = "MCP_GATEWAY_NAMESPACE")]
+    pub namespace: String,
+    /// Name of the MCPServer.
+    #[arg(long, env = "MCP_GATEWAY_SERVER")]
+    pub server: String,
+    /// Folder with the access bundle, `access.json`.
+    #[arg(long, env = "MCP_GATEWAY_BUNDLE", default_value = api::names::BUNDLE_MOUNT)]
+    pub bundle: PathBuf,
+    /// Follow the ConfigMap of the access bundle by the API as well, with the pod's service account.
+    #[arg(long, env = "MCP_GATEWAY_WATCH")]
+    pub watch: bool,
+    /// How often the bundle's file is read, in milliseconds.
+    #[arg(long, env = "MCP_GATEWAY_BUNDLE_POLL_MS", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    pub bundle_poll_ms: u64,
+    /// The largest message that is taken, in bytes.
+    #[arg(long, env = "MCP_GATEWAY_MAX_BODY", default_value_t = 4 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(1024..=67_108_864))]
+    pub max_body: u32,
+    /// How long to serve on after SIGTERM, in seconds.
+    #[arg(long, env = "MCP_GATEWAY_DRAIN_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=300))]
+    pub drain_seconds: u64,
+    /// Logs, on stderr. Audit lines go to stdout.
+    #[command(flatten)]
+    pub log: daemon::log::LogArgs,
+}

@@ -1,0 +1,298 @@
+//! The body of an answer: given by the gateway, passed through as it comes, or a stream whose lists are filtered.
+//!
+//! It also ends a stream when the caller's session does, and hands in the audit line when the answer is over.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use access::{Caller, Judge, Reason};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use jiff::Timestamp;
+
+use crate::answer::Answer;
+use crate::audit::{Audit, Record};
+use crate::filter::{self, Filtered};
+use crate::metrics::{Decision, Metrics};
+use crate::policy::Store;
+use crate::protocol::{List, Method};
+use crate::sse;
+
+/// The largest event or list that is filtered, in bytes.
+pub const LARGEST: usize = 8 * 1024 * 1024;
+
+/// Resolves when the caller may no longer listen.
+pub type Watchdog = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The body of an answer.
+pub struct ReplyBody {
+    source: Source,
+    watchdog: Option<Watchdog>,
+    finish: Option<Finish>,
+}
+
+/// Where the bytes come from.
+enum Source {
+    /// Nothing more comes.
+    Done,
+    /// One piece.
+    Full(Bytes),
+    /// The server's bytes as they are.
+    Relay(Incoming),
+    /// The server's events, filtered.
+    Events(Box<Events>),
+}
+
+/// A stream of events, filtered one by one.
+struct Events {
+    incoming: Incoming,
+    parser: sse::Parser,
+    filter: EventFilter,
+    ready: VecDeque<Bytes>,
+    ended: bool,
+}
+
+/// What filtering an event needs to know.
+pub struct EventFilter {
+    /// The bundle, asked anew for every event.
+    pub store: Arc<Store>,
+    /// Who listens.
+    pub caller: Caller,
+    /// The list that was asked for, if the stream answers one request.
+    pub expected: Option<List>,
+    /// The id of that request.
+    pub id: Option<String>,
+}
+
+/// What is to be done when the answer is over.
+pub struct Finish {
+    /// The audit line, but for size and time.
+    pub record: Record,
+    /// Where it goes; nowhere if the server's audit is off.
+    pub audit: Option<Audit>,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// For the metrics.
+    pub decision: Decision,
+    /// When the request came.
+    pub began: Instant,
+}
+
+impl Finish {
+    fn done(mut self) {
+        let took = self.began.elapsed();
+        self.record.latency_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
+        let method = self.record.method.as_deref().map_or("none", Method::label);
+        self.metrics.done(
+            method,
+            self.decision,
+            self.record.reason,
+            self.record.status,
+            took,
+        );
+        if let Some(audit) = self.audit {
+            audit.send(self.record);
+        }
+    }
+}
+
+impl ReplyBody {
+    /// One piece, which may be empty.
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        Self::of(Source::Full(bytes.into()))
+    }
+
+    /// The server's bytes as they are.
+    pub fn relay(incoming: Incoming) -> Self {
+        Self::of(Source::Relay(incoming))
+    }
+
+    /// The server's events, filtered.
+    pub fn events(incoming: Incoming, filter: EventFilter) -> Self {
+        let parser = sse::Parser::new(LARGEST);
+        Self::of(Source::Events(Box::new(Events {
+            incoming,
+            parser,
+            filter,
+            ready: VecDeque::new(),
+            ended: false,
+        })))
+    }
+
+    fn of(source: Source) -> Self {
+        Self {
+            source,
+            watchdog: None,
+            finish: None,
+        }
+    }
+
+    /// Ends the stream when `watchdog` resolves.
+    #[must_use]
+    pub fn watched(mut self, watchdog: Watchdog) -> Self {
+        self.watchdog = Some(watchdog);
+        self
+    }
+
+    /// Hands in `finish` when the answer is over, however it ends.
+    #[must_use]
+    pub fn finishing(mut self, finish: Finish) -> Self {
+        self.finish = Some(finish);
+        self
+    }
+
+    fn end(&mut self) {
+        self.source = Source::Done;
+        self.watchdog = None;
+        if let Some(finish) = self.finish.take() {
+            finish.done();
+        }
+    }
+}
+
+impl Drop for ReplyBody {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        if this
+            .watchdog
+            .as_mut()
+            .is_some_and(|dog| dog.as_mut().poll(context).is_ready())
+        {
+            this.end();
+        }
+        let frame = match &mut this.source {
+            Source::Done => return Poll::Ready(None),
+            Source::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                this.source = Source::Done;
+                (!bytes.is_empty()).then(|| Ok(Frame::data(bytes)))
+            }
+            Source::Relay(incoming) => std::task::ready!(Pin::new(incoming).poll_frame(context)),
+            Source::Events(events) => std::task::ready!(events.poll(context)),
+        };
+        match &frame {
+            Some(Ok(frame)) => {
+                let size = frame.data_ref().map_or(0, Bytes::len);
+                if let Some(finish) = &mut this.finish {
+                    finish.record.bytes += size as u64;
+                }
+            }
+            Some(Err(_)) | None => this.end(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Done => true,
+            Source::Full(bytes) => bytes.is_empty(),
+            Source::Relay(incoming) => incoming.is_end_stream(),
+            Source::Events(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Done => SizeHint::with_exact(0),
+            Source::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Relay(incoming) if self.watchdog.is_none() => incoming.size_hint(),
+            Source::Relay(_) | Source::Events(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl Events {
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            match std::task::ready!(Pin::new(&mut self.incoming).poll_frame(context)) {
+                None => self.ended = true,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Ok(frame)) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        self.take(&bytes);
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        let (filter, ready, ended) = (&self.filter, &mut self.ready, &mut self.ended);
+        let fed = self.parser.feed(bytes, |block| {
+            if *ended {
+                return;
+            }
+            match filter.block(block) {
+                Ok(bytes) => ready.push_back(bytes),
+                Err(last) => {
+                    ready.extend(last);
+                    *ended = true;
+                }
+            }
+        });
+        if let Err(error) = fed {
+            self.ready.extend(self.filter.failed(&error.to_string()));
+            self.ended = true;
+        }
+    }
+}
+
+impl EventFilter {
+    /// The bytes of a block as the caller may see it, or the last ones of the stream.
+    fn block(&self, block: sse::Block) -> Result<Bytes, Option<Bytes>> {
+        let Some(data) = &block.data else {
+            return Ok(Bytes::from(block.raw));
+        };
+        let Some(view) = self.store.view() else {
+            return Err(None);
+        };
+        let judge = Judge::new(&view.bundle, &self.caller, Timestamp::now());
+        match filter::message(data, self.expected, &judge) {
+            Ok(Filtered::Same) => Ok(Bytes::from(block.raw)),
+            Ok(Filtered::Changed(data)) => Ok(Bytes::from(block.with_data(&data))),
+            Err(error) => Err(self.failed(&error.to_string())),
+        }
+    }
+
+    /// The event that tells the caller why the stream ends; none if it answers no request.
+    fn failed(&self, why: &str) -> Option<Bytes> {
+        tracing::warn!(why, "a stream of the server is ended");
+        let id = self.id.as_deref()?;
+        let answer = Answer::upstream(Reason::UpstreamInvalid, why);
+        let mut event = b"data: ".to_vec();
+        event.extend(answer.body(Some(id)));
+        event.extend(b"\n\n");
+        Some(Bytes::from(event))
+    }
+}
+
+impl std::fmt::Debug for ReplyBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ReplyBody")
+    }
+}

@@ -1,0 +1,23 @@
+//! The data plane: stands in front of one MCP server, on its pod's network, and decides about every message.
+//!
+//! [`serve`] puts the parts together, [`pipeline`] is the way of a request, [`policy`] the access bundle in force.
+//! What is decided is decided by the crate `access`; nothing here knows what a grant is.
+
+pub mod answer;
+pub mod args;
+pub mod audit;
+pub mod body;
+pub mod filter;
+pub mod handshake;
+pub mod headers;
+pub mod identity;
+pub mod json;
+pub mod message;
+pub mod metrics;
+pub mod pipeline;
+pub mod policy;
+pub mod protocol;
+pub mod seal;
+pub mod serve;
+pub mod sse;
+pub mod upstream;

@@ -1,0 +1,457 @@
+//! One message of a caller, read strictly: its kind, its method, and what it names. Pure.
+//!
+//! The bytes themselves are forwarded; this only says what is in them.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::json::{self, Document, Kind as JsonKind, Limits, Value};
+use crate::protocol::{META_CAPABILITIES, META_VERSION, Method, Names, keys};
+
+/// What sort of message it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Wants an answer.
+    Request,
+    /// Wants none.
+    Notification,
+    /// Is the answer to a request of the server.
+    Response,
+}
+
+/// What is in the bytes of one message.
+#[derive(Debug)]
+pub struct Message {
+    /// What sort of message it is.
+    pub kind: Kind,
+    /// Source text of `id`; absent from notifications.
+    pub id: Option<String>,
+    /// `method`; empty of a response.
+    pub method: String,
+    /// `params.name`.
+    pub name: Option<String>,
+    /// `params.uri`.
+    pub uri: Option<String>,
+    /// `params.ref`: its type, and its name or URI.
+    pub reference: Option<(String, String)>,
+    /// `params.notifications.resourceSubscriptions`; `None` if one of them is no string.
+    pub subscriptions: Option<Vec<String>>,
+    /// The envelope of the modern era.
+    pub envelope: Envelope,
+    /// Where `params.arguments` is.
+    pub arguments: Option<Range<usize>>,
+}
+
+/// `params._meta`, as far as it says how the message is to be read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Envelope {
+    /// There is a protocol version, whatever its type.
+    pub claimed: bool,
+    /// The protocol version, if it is a string.
+    pub version: Option<String>,
+    /// The client's capabilities are an object.
+    pub capabilities: bool,
+}
+
+/// Why bytes are no message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Not JSON that every parser reads alike.
+    #[error("the body {0}")]
+    Json(#[from] json::Error),
+    /// A batch.
+    #[error("the body must be a single JSON-RPC message: batches are not part of MCP")]
+    Batch,
+    /// Not a JSON object.
+    #[error("the body must be a JSON-RPC message, an object")]
+    NotAnObject,
+    /// Not of JSON-RPC 2.0.
+    #[error("jsonrpc must be \"2.0\"")]
+    Version,
+    /// A key that some parsers take for another one.
+    #[error("the key {given:?} differs from {expected:?} only in case")]
+    CaseVariant {
+        /// What was sent.
+        given: String,
+        /// What it resembles.
+        expected: &'static str,
+    },
+    /// An id that is neither a string nor an integer.
+    #[error("id must be a string or an integer of at most 15 digits")]
+    Id,
+    /// Neither request, notification nor response, or more than one of them.
+    #[error("the body must have a method, or an id with either result or error")]
+    Shape,
+    /// A member is of the wrong type.
+    #[error("{member} must be {expected}")]
+    Type {
+        /// Which.
+        member: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+}
+
+impl Message {
+    /// Reads a message.
+    pub fn read(bytes: &[u8]) -> Result<Self, Error> {
+        let document = Document::scan(bytes, Limits::REQUEST)?;
+        let root = document.root();
+        match root.kind() {
+            JsonKind::Object => {}
+            JsonKind::Array => return Err(Error::Batch),
+            JsonKind::Null | JsonKind::Bool | JsonKind::Number | JsonKind::String => {
+                return Err(Error::NotAnObject);
+            }
+        }
+        no_case_variants(root, keys::TOP)?;
+        if root.get("jsonrpc").and_then(Value::as_str).as_deref() != Some("2.0") {
+            return Err(Error::Version);
+        }
+        let id = root.get("id").map(id).transpose()?;
+        let answer = (root.get("result").is_some(), root.get("error").is_some());
+        let (kind, method) = match (root.get("method"), &id, answer) {
+            (Some(method), Some(_), (false, false)) => (Kind::Request, string(method, "method")?),
+            (Some(method), None, (false, false)) => (Kind::Notification, string(method, "method")?),
+            (None, Some(_), (true, false) | (false, true)) => (Kind::Response, String::new()),
+            _ => return Err(Error::Shape),
+        };
+        let mut message = Self {
+            kind,
+            id,
+            method,
+            name: None,
+            uri: None,
+            reference: None,
+            subscriptions: Some(Vec::new()),
+            envelope: Envelope::default(),
+            arguments: None,
+        };
+        if let Some(params) = root.get("params") {
+            message.read_params(params)?;
+        }
+        Ok(message)
+    }
+
+    fn read_params(&mut self, params: Value<'_>) -> Result<(), Error> {
+        object(params, "params")?;
+        no_case_variants(params, keys::PARAMS)?;
+        self.name = params
+            .get("name")
+            .map(|v| string(v, "params.name"))
+            .transpose()?;
+        self.uri = params
+            .get("uri")
+            .map(|v| string(v, "params.uri"))
+            .transpose()?;
+        self.arguments = params.get("arguments").map(Value::range);
+        if let Some(meta) = params.get("_meta") {
+            object(meta, "params._meta")?;
+            no_case_variants(meta, keys::META)?;
+            let version = meta.get(META_VERSION);
+            self.envelope = Envelope {
+                claimed: version.is_some(),
+                version: version.and_then(Value::as_str).map(Cow::into_owned),
+                capabilities: meta
+                    .get(META_CAPABILITIES)
+                    .is_some_and(|v| v.kind() == JsonKind::Object),
+            };
+        }
+        if let Some(reference) = params.get("ref") {
+            object(reference, "params.ref")?;
+            no_case_variants(reference, keys::REF)?;
+            let text = |key: &str| {
+                reference
+                    .get(key)
+                    .and_then(Value::as_str)
+                    .map(Cow::into_owned)
+            };
+            self.reference = match text("type").as_deref() {
+                Some("ref/prompt") => text("name").map(|name| ("ref/prompt".to_owned(), name)),
+                Some("ref/resource") => text("uri").map(|uri| ("ref/resource".to_owned(), uri)),
+                Some(_) | None => None,
+            };
+        }
+        if let Some(task) = params.get("task").filter(|t| t.kind() == JsonKind::Object) {
+            no_case_variants(task, keys::TASK)?;
+        }
+        if let Some(notifications) = params
+            .get("notifications")
+            .filter(|n| n.kind() == JsonKind::Object)
+        {
+            no_case_variants(notifications, keys::NOTIFICATIONS)?;
+            if let Some(list) = notifications.get("resourceSubscriptions") {
+                let all = list
+                    .children()
+                    .map(|v| v.as_str().map(Cow::into_owned))
+                    .collect();
+                self.subscriptions = if list.kind() == JsonKind::Array {
+                    all
+                } else {
+                    None
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// What `method` names: the items that access is asked about. An error says which parameter is missing.
+    pub fn items(&self, method: &Method) -> Result<Vec<access::Item<'_>>, Error> {
+        let name = || {
+            self.name.as_deref().ok_or(Error::Type {
+                member: "params.name",
+                expected: "a string",
+            })
+        };
+        let uri = || {
+            self.uri.as_deref().ok_or(Error::Type {
+                member: "params.uri",
+                expected: "a string",
+            })
+        };
+        Ok(match method.names {
+            Names::Nothing => Vec::new(),
+            Names::Tool => vec![access::Item::Tool(name()?)],
+            Names::Prompt => vec![access::Item::Prompt(name()?)],
+            Names::Resource => vec![access::Item::Resource(uri()?)],
+            Names::Reference => match &self.reference {
+                Some((kind, name)) if kind == "ref/prompt" => vec![access::Item::Prompt(name)],
+                Some((_, uri)) => vec![access::Item::ResourceTemplate(uri)],
+                None => {
+                    return Err(Error::Type {
+                        member: "params.ref",
+                        expected: "a ref/prompt or a ref/resource",
+                    });
+                }
+            },
+            Names::Subscriptions => {
+                let uris = self.subscriptions.as_ref().ok_or(Error::Type {
+                    member: "params.notifications.resourceSubscriptions",
+                    expected: "a list of strings",
+                })?;
+                uris.iter().map(|uri| access::Item::Resource(uri)).collect()
+            }
+        })
+    }
+
+    /// The value that `Mcp-Name` must repeat, for methods that have one.
+    pub fn header_name(&self) -> Option<&str> {
+        match self.method.as_str() {
+            "tools/call" | "prompts/get" => self.name.as_deref(),
+            "resources/read" => self.uri.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+fn object(value: Value<'_>, member: &'static str) -> Result<(), Error> {
+    if value.kind() == JsonKind::Object {
+        Ok(())
+    } else {
+        Err(Error::Type {
+            member,
+            expected: "an object",
+        })
+    }
+}
+
+fn string(value: Value<'_>, member: &'static str) -> Result<String, Error> {
+    value.as_str().map(Cow::into_owned).ok_or(Error::Type {
+        member,
+        expected: "a string",
+    })
+}
+
+/// The source text of an id that every parser reads alike.
+fn id(value: Value<'_>) -> Result<String, Error> {
+    let raw = std::str::from_utf8(value.raw()).map_err(|_| Error::Id)?;
+    let digits = raw.strip_prefix('-').unwrap_or(raw);
+    let integer = value.kind() == JsonKind::Number
+        && digits.len() <= 15
+        && digits.bytes().all(|b| b.is_ascii_digit());
+    let text = value.kind() == JsonKind::String && raw.len() <= 1024;
+    if integer || text {
+        Ok(raw.to_owned())
+    } else {
+        Err(Error::Id)
+    }
+}
+
+/// Refuses a key that equals one of `expected` but for case, by Unicode's simple folding as some parsers do it.
+fn no_case_variants(value: Value<'_>, expected: &'static [&'static str]) -> Result<(), Error> {
+    for member in value.children() {
+        let Some(key) = member.key() else { continue };
+        let folded = fold(&key);
+        for known in expected {
+            if key != *known && folded.eq_ignore_ascii_case(known) {
+                return Err(Error::CaseVariant {
+                    given: key.into_owned(),
+                    expected: known,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The two letters outside ASCII that fold into it: long s and the Kelvin sign.
+fn fold(key: &str) -> Cow<'_, str> {
+    if key.is_ascii() {
+        Cow::Borrowed(key)
+    } else {
+        Cow::Owned(key.replace('\u{17f}', "s").replace('\u{212a}', "k"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Message, Error> {
+        Message::read(text.as_bytes())
+    }
+
+    #[test]
+    fn requests_notifications_and_responses_are_told_apart() {
+        let kind = |text| read(text).map(|m| m.kind);
+        assert_eq!(
+            kind(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#),
+            Ok(Kind::Request)
+        );
+        assert_eq!(
+            kind(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#),
+            Ok(Kind::Notification)
+        );
+        assert_eq!(
+            kind(r#"{"jsonrpc":"2.0","id":"a","result":{}}"#),
+            Ok(Kind::Response)
+        );
+        assert_eq!(
+            kind(r#"{"jsonrpc":"2.0","id":"a","error":{}}"#),
+            Ok(Kind::Response)
+        );
+    }
+
+    #[test]
+    fn what_is_no_single_message_is_refused() {
+        for (text, error) in [
+            (
+                r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
+                Error::Batch,
+            ),
+            ("[]", Error::Batch),
+            ("7", Error::NotAnObject),
+            (r#"{"id":1,"method":"ping"}"#, Error::Version),
+            (r#"{"jsonrpc":2.0,"id":1,"method":"ping"}"#, Error::Version),
+            (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, Error::Id),
+            (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, Error::Id),
+            (r#"{"jsonrpc":"2.0","id":1e3,"method":"ping"}"#, Error::Id),
+            (
+                r#"{"jsonrpc":"2.0","id":12345678901234567890,"method":"ping"}"#,
+                Error::Id,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#,
+                Error::Shape,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
+                Error::Shape,
+            ),
+            (r#"{"jsonrpc":"2.0","result":{}}"#, Error::Shape),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":7}"#,
+                Error::Type {
+                    member: "method",
+                    expected: "a string",
+                },
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"x","params":[]}"#,
+                Error::Type {
+                    member: "params",
+                    expected: "an object",
+                },
+            ),
+        ] {
+            assert_eq!(read(text).map(|m| m.kind), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_protocol_key_in_another_case_is_refused_except_inside_arguments() {
+        for text in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","Method":"tools/call"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","Name":"b"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","Params":{"name":"b"}}"#,
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"param\u{17f}\":{}}",
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_META":{}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"IO.modelcontextprotocol/protocolVersion":"1"}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"ref":{"type":"ref/prompt","Name":"a"}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"task":{"TTL":1}}}"#,
+        ] {
+            assert!(
+                matches!(read(text), Err(Error::CaseVariant { .. })),
+                "{text}"
+            );
+        }
+        let fine = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"Name":1,"METHOD":2,"uri":{"Params":1}}}}"#;
+        assert!(read(fine).is_ok());
+    }
+
+    #[test]
+    fn what_a_method_names_is_found() {
+        use crate::protocol::Era;
+        let items = |text: &str| {
+            let message = read(text).unwrap();
+            let method = Method::find(&message.method, Era::Modern).unwrap();
+            message
+                .items(method)
+                .map(|items| items.iter().map(|i| format!("{i:?}")).collect::<Vec<_>>())
+        };
+        let of = |method: &str, params: &str| {
+            items(&format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#
+            ))
+        };
+        assert_eq!(
+            of("tools/call", r#"{"name":"echo"}"#).unwrap(),
+            [r#"Tool("echo")"#]
+        );
+        assert_eq!(
+            of("resources/read", r#"{"uri":"a://b"}"#).unwrap(),
+            [r#"Resource("a://b")"#]
+        );
+        assert_eq!(
+            of(
+                "completion/complete",
+                r#"{"ref":{"type":"ref/resource","uri":"a://{b}"}}"#
+            )
+            .unwrap(),
+            [r#"ResourceTemplate("a://{b}")"#]
+        );
+        assert_eq!(
+            of(
+                "subscriptions/listen",
+                r#"{"notifications":{"resourceSubscriptions":["a://1","a://2"]}}"#
+            )
+            .unwrap(),
+            [r#"Resource("a://1")"#, r#"Resource("a://2")"#]
+        );
+        assert!(of("tools/call", "{}").is_err());
+        assert!(
+            of(
+                "completion/complete",
+                r#"{"ref":{"type":"ref/other","name":"x"}}"#
+            )
+            .is_err()
+        );
+        assert!(
+            of(
+                "subscriptions/listen",
+                r#"{"notifications":{"resourceSubscriptions":[7]}}"#
+            )
+            .is_err()
+        );
+    }
+}

@@ -1,0 +1,227 @@
+//! `mcp-gateway serve`: puts the parts together and runs them until a signal comes.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use daemon::{Pending, Readiness, Shutdown};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::args::Serve;
+use crate::audit::Audit;
+use crate::handshake::{self, Inventory};
+use crate::metrics::Metrics;
+use crate::pipeline::{self, Gateway};
+use crate::policy::{Store, file, watch};
+use crate::seal::Sealer;
+use crate::upstream::Upstream;
+
+/// Most connections at a time.
+const CONNECTIONS: usize = 1024;
+/// How long a caller may take to send the head of a request.
+const HEAD: Duration = Duration::from_secs(10);
+/// Bytes that one connection buffers at most: also the bound of the head of a request.
+const BUFFER: usize = 64 * 1024;
+/// After how long the mounted file is good enough if the API has not answered.
+const FILE_GRACE: Duration = Duration::from_secs(30);
+/// How long open streams may go on after the drain.
+const LAST: Duration = Duration::from_secs(2);
+
+/// Serves until a signal comes.
+///
+/// # Errors
+/// When an address is taken, the upstream is none, or the system gives no thread or no random numbers.
+pub async fn run(args: Serve) -> anyhow::Result<()> {
+    let readiness = Readiness::default();
+    let handshake = readiness.register("handshake with the server");
+    let bundle = readiness.register("access bundle");
+    let upstream = Upstream::new(&args.upstream)?;
+    let listener = TcpListener::bind(args.listen).await.map_err(|error| {
+        anyhow::anyhow!(
+            "cannot listen on the address {} (--listen): {error}",
+            args.listen
+        )
+    })?;
+    let shutdown =
+        Shutdown::on_signals(readiness.clone(), Duration::from_secs(args.drain_seconds))?;
+    let (metrics, registry) = Metrics::new();
+    let metrics = Arc::new(metrics);
+    let (audit, writer) = Audit::start(Arc::clone(&metrics))?;
+    let store = Arc::new(Store::new(
+        &args.namespace,
+        &args.server,
+        Arc::clone(&metrics),
+    ));
+    follow_bundle(&args, &store, bundle).await?;
+
+    let inventory = Arc::new(ArcSwapOption::<Inventory>::empty());
+    let routes = daemon::admin::router(readiness, Arc::new(registry)).merge(
+        Router::new()
+            .route("/inventory", get(show_inventory))
+            .with_state(Arc::clone(&inventory)),
+    );
+    let admin = tokio::spawn(daemon::admin::serve(args.admin, routes, shutdown.clone()));
+    tokio::spawn(handshake::run(upstream.clone(), inventory, move || {
+        drop(handshake);
+    }));
+
+    let gateway = Arc::new(Gateway {
+        store,
+        upstream,
+        sealer: Sealer::new()?,
+        audit,
+        metrics,
+        largest_body: args.max_body as usize,
+        namespace: args.namespace.into(),
+        server: args.server.into(),
+    });
+    tracing::info!(listen = %listener.local_addr()?, admin = %args.admin, "serving");
+    tokio::select! {
+        () = accept(&listener, &gateway, &shutdown) => {}
+        ended = admin => ended??,
+    }
+    drop(listener);
+    wait_for_connections(gateway).await;
+    // Lines of connections that were cut off are lost with their tasks; all others are written.
+    tokio::task::spawn_blocking(move || writer.finish());
+    Ok(())
+}
+
+/// Starts the sources of the bundle. `pending` is done when a bundle is in force that may be trusted to be current.
+async fn follow_bundle(args: &Serve, store: &Arc<Store>, pending: Pending) -> anyhow::Result<()> {
+    let every = Duration::from_millis(args.bundle_poll_ms);
+    let options = file::Options {
+        directory: args.bundle.clone(),
+        every,
+        confirms: !args.watch,
+    };
+    let (read, mut first_read) = tokio::sync::watch::channel(false);
+    if args.watch {
+        let client = watch::client().await?;
+        tokio::spawn(watch::follow(Arc::clone(store), client, move || {
+            read.send_replace(true);
+        }));
+    } else {
+        read.send_replace(true);
+        tokio::spawn(async move {
+            let _read = read;
+            std::future::pending::<()>().await;
+        });
+    }
+    let store = Arc::clone(store);
+    tokio::spawn(async move {
+        // A file from before a restart may not know of a revocation, so the API is asked first.
+        let late = tokio::time::timeout(FILE_GRACE, first_read.wait_for(|read| *read))
+            .await
+            .is_err();
+        if late {
+            tracing::warn!(
+                "the API did not answer within {FILE_GRACE:?}: using the mounted access bundle"
+            );
+        }
+        let mut changes = store.changes();
+        let following = tokio::spawn(file::follow(Arc::clone(&store), options));
+        while store.view().is_none() && changes.changed().await.is_ok() {}
+        drop(pending);
+        if let Err(error) = following.await {
+            tracing::error!(%error, "the access bundle's file is not followed any more");
+        }
+    });
+    Ok(())
+}
+
+async fn show_inventory(State(inventory): State<Arc<ArcSwapOption<Inventory>>>) -> Response {
+    let Some(found) = inventory.load_full() else {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no handshake with the server yet\n",
+        )
+            .into_response();
+    };
+    match serde_json::to_string(&*found) {
+        Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// Takes connections until the drain is over.
+async fn accept(listener: &TcpListener, gateway: &Arc<Gateway>, shutdown: &Shutdown) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let slot = tokio::select! {
+            slot = Arc::clone(&slots).acquire_owned() => slot,
+            () = shutdown.stopped.cancelled() => return,
+        };
+        let Ok(slot) = slot else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.stopped.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (gateway, shutdown) = (Arc::clone(gateway), shutdown.clone());
+                tokio::spawn(async move {
+                    connection(stream, peer, gateway, shutdown).await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                // Out of descriptors, usually: give connections time to end.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    gateway: Arc<Gateway>,
+    shutdown: Shutdown,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "no TCP_NODELAY");
+    }
+    let service = service_fn(move |request| {
+        let gateway = Arc::clone(&gateway);
+        async move { Ok::<_, Infallible>(pipeline::handle(gateway, request).await) }
+    });
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(BUFFER);
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = shutdown.stopped.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            match tokio::time::timeout(LAST, connection.as_mut()).await {
+                Ok(result) => result,
+                Err(_) => return,
+            }
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%peer, %error, "a connection ended");
+    }
+}
+
+/// Waits until every connection is done, or the last grace is over.
+async fn wait_for_connections(gateway: Arc<Gateway>) {
+    let until = tokio::time::Instant::now() + LAST + Duration::from_millis(200);
+    while Arc::strong_count(&gateway) > 1 && tokio::time::Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

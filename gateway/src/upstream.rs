@@ -1,0 +1,133 @@
+//! The way to the server: one HTTP client with kept connections, one address that no caller can change.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+/// Below the 5 s after which Node closes an idle connection, so that no call runs into a closing one.
+const IDLE: Duration = Duration::from_secs(4);
+/// How long it may take to connect.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a server may think before its answer begins.
+const ANSWER: Duration = Duration::from_secs(600);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody listens.
+    #[error("the server cannot be reached: {0}")]
+    Connect(hyper_util::client::legacy::Error),
+    /// The connection broke.
+    #[error("the server ended the connection: {0}")]
+    Broken(hyper_util::client::legacy::Error),
+    /// The answer did not begin in time.
+    #[error("the server did not answer within {ANSWER:?}")]
+    Timeout,
+    /// The request could not be made.
+    #[error("the request to the server cannot be made: {0}")]
+    Request(#[from] http::Error),
+}
+
+/// Why an address is not taken.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// Not a URL.
+    #[error("--upstream {0:?} must be a URL such as http://127.0.0.1:8088/mcp")]
+    NotAUrl(String),
+    /// Not on this machine.
+    #[error(
+        "--upstream {0:?} must be http on a loopback address such as http://127.0.0.1:8088/mcp"
+    )]
+    NotLoopback(String),
+}
+
+/// The server behind the gateway.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    client: Client<HttpConnector, Full<Bytes>>,
+    address: Uri,
+}
+
+impl Upstream {
+    /// A server at this URL.
+    pub fn new(address: &str) -> Result<Self, AddressError> {
+        let uri: Uri = address
+            .parse()
+            .map_err(|_| AddressError::NotAUrl(address.to_owned()))?;
+        let host = uri
+            .host()
+            .ok_or_else(|| AddressError::NotAUrl(address.to_owned()))?;
+        let plain = host.trim_start_matches('[').trim_end_matches(']');
+        let loopback = host == "localhost"
+            || plain
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|ip| ip.is_loopback());
+        if uri.scheme_str() != Some("http") || !loopback {
+            return Err(AddressError::NotLoopback(address.to_owned()));
+        }
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE)
+            .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(128)
+            .build(connector);
+        Ok(Self {
+            client,
+            address: uri,
+        })
+    }
+
+    /// Sends one request; its answer may be a stream that goes on.
+    pub async fn send(
+        &self,
+        method: Method,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Error> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(self.address.clone())
+            .body(Full::new(body))?;
+        *request.headers_mut() = headers;
+        match tokio::time::timeout(ANSWER, self.client.request(request)).await {
+            Err(_) => Err(Error::Timeout),
+            Ok(Err(error)) if error.is_connect() => Err(Error::Connect(error)),
+            Ok(Err(error)) => Err(Error::Broken(error)),
+            Ok(Ok(response)) => Ok(response),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_taken() {
+        for address in [
+            "http://127.0.0.1:8088/mcp",
+            "http://localhost/mcp",
+            "http://[::1]:80/",
+        ] {
+            assert!(Upstream::new(address).is_ok(), "{address}");
+        }
+        for address in [
+            "http://10.0.0.1/mcp",
+            "https://127.0.0.1/mcp",
+            "http://example.com",
+            "/mcp",
+            "x y",
+            "ftp://localhost",
+        ] {
+            assert!(Upstream::new(address).is_err(), "{address}");
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! `server call` and `server tools`: what a client would see, as the caller.
+
+use api::{AuthMode, MCPServer, Tool, names};
+use common::cluster::Cluster;
+use common::output::{Output, OutputArgs, print_value};
+use common::table::Table;
+use common::tokens::TokenStore;
+use common::{Error, Exit, Printer, Result};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::uri::{Parts, PathAndQuery, Uri};
+use serde_json::{Map, Value, json};
+
+use crate::arguments::{self, Pair};
+use crate::content::{lines, printable};
+use crate::mcp::{Endpoint, McpClient};
+
+/// Arguments of `call`.
+#[derive(clap::Args)]
+pub(crate) struct CallArgs {
+    /// The server
+    server: String,
+    /// The tool
+    tool: String,
+    /// Arguments: key=value, or key:=JSON
+    #[arg(value_name = "KEY=VALUE", value_parser = arguments::parse_pair)]
+    pairs: Vec<Pair>,
+    /// Arguments as one JSON object
+    #[arg(long = "args", value_name = "JSON", value_parser = arguments::parse_object)]
+    object: Option<Map<String, Value>>,
+    #[command(flatten)]
+    way: WayArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Arguments of `tools`.
+#[derive(clap::Args)]
+pub(crate) struct ToolsArgs {
+    /// The server
+    server: String,
+    #[command(flatten)]
+    way: WayArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// How the server is reached.
+#[derive(clap::Args)]
+struct WayArgs {
+    /// Call this URL instead of going through the API server
+    #[arg(long, value_name = "URL")]
+    url: Option<Uri>,
+}
+
+/// `server call`.
+pub(crate) async fn call(
+    cluster: &Cluster,
+    args: &CallArgs,
+    printer: &mut Printer,
+) -> Result<Exit> {
+    let what = format!(
+        "cannot call tool '{}' of server '{}'",
+        args.tool, args.server
+    );
+    let endpoint = endpoint(cluster, &args.server, &args.way).await?;
+    let mut client = McpClient::connect(endpoint, what, printer).await?;
+    let outcome = call_tool(&mut client, args, printer).await;
+    client.close().await;
+    let result = outcome?;
+    if args.output.output.is_table() {
+        for text in lines(&result) {
+            printer.line(text);
+        }
+    } else {
+        print_value(printer, args.output.output, &result)?;
+    }
+    let failed = result
+        .get("isError")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
+    Ok(if failed { Exit::Found } else { Exit::Ok })
+}
+
+async fn call_tool(
+    client: &mut McpClient,
+    args: &CallArgs,
+    printer: &mut Printer,
+) -> Result<Value> {
+    let schema = if arguments::needs_schema(&args.pairs) {
+        let tools = client.list("tools/list", "tools", printer).await?;
+        tools
+            .into_iter()
+            .find(|tool| tool.get("name").and_then(Value::as_str) == Some(&args.tool))
+    } else {
+        None
+    };
+    let schema = schema.as_ref().and_then(|tool| tool.get("inputSchema"));
+    let arguments = arguments::build(args.object.clone().unwrap_or_default(), &args.pairs, schema)?;
+    client
+        .request(
+            "tools/call",
+            json!({"name": args.tool, "arguments": arguments}),
+            printer,
+        )
+        .await
+}
+
+/// `server tools`.
+pub(crate) async fn tools(
+    cluster: &Cluster,
+    args: &ToolsArgs,
+    printer: &mut Printer,
+) -> Result<Exit> {
+    let what = format!("cannot list the tools of server '{}'", args.server);
+    let endpoint = endpoint(cluster, &args.server, &args.way).await?;
+    let mut client = McpClient::connect(endpoint, what, printer).await?;
+    let tools = client.list("tools/list", "tools", printer).await;
+    client.close().await;
+    let tools = tools?;
+    match args.output.output {
+        Output::Json | Output::Yaml => {
+            print_value(printer, args.output.output, &Value::Array(tools))?;
+        }
+        Output::Name => {
+            for tool in &tools {
+                printer.line(text(tool, "name"));
+            }
+        }
+        Output::Table | Output::Wide if tools.is_empty() => {
+            printer.note(format_args!(
+                "There is no tool of server '{}' that you may call.",
+                args.server
+            ));
+            printer.note(format_args!(
+                "hint: kubectl mcp server policy {}{}",
+                args.server,
+                cluster.flags()
+            ));
+        }
+        Output::Table | Output::Wide => {
+            // What the spec says of a tool is worth a column when it may be read.
+            let declared = cluster
+                .api::<MCPServer>()
+                .get(&args.server)
+                .await
+                .map(|server| server.spec.tools);
+            printer.line(table(
+                &tools,
+                &declared.unwrap_or_default(),
+                args.output.output == Output::Wide,
+            ));
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn table(tools: &[Value], declared: &[Tool], wide: bool) -> String {
+    let mut table = Table::new(&["name", "does", "trust", "description"]);
+    let width = if wide { usize::MAX } else { 48 };
+    for tool in tools {
+        let name = text(tool, "name");
+        let known = declared.iter().find(|known| known.name == name);
+        table.row([
+            name,
+            known.map_or_else(
+                || "?".to_owned(),
+                |tool| tool.side_effect.unwrap_or_default().to_string(),
+            ),
+            known.map_or_else(
+                || "?".to_owned(),
+                |tool| tool.required_trust.unwrap_or_default().to_string(),
+            ),
+            first_line(&text(tool, "description"), width),
+        ]);
+    }
+    table.render()
+}
+
+fn text(tool: &Value, member: &str) -> String {
+    printable(tool.get(member).and_then(Value::as_str).unwrap_or_default())
+}
+
+fn first_line(text: &str, width: usize) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    if line.chars().count() <= width {
+        return line.to_owned();
+    }
+    line.chars()
+        .take(width.saturating_sub(3))
+        .chain("...".chars())
+        .collect()
+}
+
+/// Where the server is and with which token.
+async fn endpoint(cluster: &Cluster, server: &str, way: &WayArgs) -> Result<Endpoint> {
+    if let Some(url) = &way.url {
+        // The server need not be one of this cluster: it is asked with what there is.
+        let token = TokenStore::open(cluster)?
+            .read(&cluster.namespace, server)?
+            .map(|stored| stored.token);
+        let client = direct(url)?;
+        let path = url
+            .path_and_query()
+            .map_or("/", PathAndQuery::as_str)
+            .to_owned();
+        let token = token
+            .map(|token| header(AUTHORIZATION, &format!("Bearer {token}")))
+            .transpose()?;
+        return Ok(Endpoint {
+            client,
+            path,
+            token,
+        });
+    }
+    // The names go into a path: only what Kubernetes takes as a name may stand there.
+    for name in [server, cluster.namespace.as_str()] {
+        if name.is_empty()
+            || !name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        {
+            return Err(Error::usage(format!(
+                "'{name}' must be lower-case letters, digits and dashes"
+            )));
+        }
+    }
+    let path = format!(
+        "/api/v1/namespaces/{}/services/{server}:http/proxy/mcp",
+        cluster.namespace
+    );
+    let name = HeaderName::from_static(names::SESSION_TOKEN_HEADER);
+    let token = token(cluster, server)
+        .await?
+        .map(|token| header(name, &token))
+        .transpose()?;
+    Ok(Endpoint {
+        client: cluster.client.clone(),
+        path,
+        token,
+    })
+}
+
+fn header(name: HeaderName, value: &str) -> Result<(HeaderName, HeaderValue)> {
+    let mut value =
+        HeaderValue::from_str(value).map_err(|_| Error::failed("the stored token is no token"))?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+/// The caller's token for this server; none for a server that asks for none.
+async fn token(cluster: &Cluster, server: &str) -> Result<Option<String>> {
+    if let Some(stored) = TokenStore::open(cluster)?.read(&cluster.namespace, server)? {
+        return Ok(Some(stored.token));
+    }
+    // Whether the server needs one is only a question of what to say: the gateway decides.
+    match cluster.api::<MCPServer>().get(server).await {
+        Ok(found)
+            if found.spec.auth.as_ref().and_then(|auth| auth.mode) == Some(AuthMode::None) =>
+        {
+            Ok(None)
+        }
+        Err(kube::Error::Api(status)) if status.code == 404 => Err(Error::Api {
+            what: format!("cannot call server '{server}'"),
+            message: status.message,
+            code: 404,
+            hint: Some(format!("kubectl mcp server list{}", cluster.flags())),
+        }),
+        Ok(_) | Err(_) => Err(Error::failed(format!(
+            "you have no session for server '{server}' in namespace '{}'",
+            cluster.namespace
+        ))
+        .with_hint(format!(
+            "kubectl mcp session create --server {server}{}",
+            cluster.flags()
+        ))),
+    }
+}
+
+/// A client for the host of a URL. It carries nothing of the kubeconfig: that login is for the cluster alone.
+fn direct(url: &Uri) -> Result<kube::Client> {
+    let mut parts = Parts::default();
+    parts.scheme = url.scheme().cloned();
+    parts.authority = url.authority().cloned();
+    parts.path_and_query = Some(PathAndQuery::from_static("/"));
+    let host = Uri::from_parts(parts)
+        .ok()
+        .filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
+        .ok_or_else(|| Error::usage(format!("'{url}' must begin with http:// or https://")))?;
+    let mut config = kube::Config::new(host);
+    config.default_retry = false;
+    kube::Client::try_from(config)
+        .map_err(|error| Error::failed(format!("cannot call {url}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_tools_fits_a_terminal() {
+        let tools = [
+            json!({"name": "echo", "description": "Echoes back the input string\nand more"}),
+            json!({"name": "wipe", "description": "x".repeat(60)}),
+        ];
+        let declared = [Tool {
+            name: "echo".to_owned(),
+            ..Tool::default()
+        }];
+        assert_eq!(
+            table(&tools, &declared, false),
+            format!(
+                "NAME   DOES   TRUST   DESCRIPTION\n\
+                 echo   read   low     Echoes back the input string\n\
+                 wipe   ?      ?       {}...",
+                "x".repeat(45)
+            )
+        );
+    }
+
+    #[tokio::test]
+    async fn a_url_that_is_none_is_a_usage_error() {
+        let error = direct(&Uri::from_static("localhost:80"))
+            .err()
+            .map(|error| error.render())
+            .unwrap_or_default();
+        assert!(error.contains("must begin with http"), "{error}");
+    }
+}

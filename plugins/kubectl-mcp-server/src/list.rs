@@ -1,0 +1,276 @@
+//! `server list`, `get` and `export`.
+
+use api::{MCPServer, names};
+use common::api_error::During as _;
+use common::cluster::Cluster;
+use common::output::{Output, OutputArgs, print_list, print_object, print_value, tree};
+use common::table::Table;
+use common::{Exit, Printer, Result, age};
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube::api::ListParams;
+use serde_json::Value;
+
+/// Arguments of `list`.
+#[derive(clap::Args)]
+pub(crate) struct ListArgs {
+    /// Label selector
+    #[arg(long, short = 'l', value_name = "LABELS")]
+    selector: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Arguments of `get`.
+#[derive(clap::Args)]
+pub(crate) struct GetArgs {
+    /// Names of servers
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Arguments of `export`.
+#[derive(clap::Args)]
+pub(crate) struct ExportArgs {
+    /// Name of the server
+    name: String,
+    /// How to print: yaml or json
+    #[arg(short, long, value_enum, default_value = "yaml", value_name = "FORMAT")]
+    output: Output,
+}
+
+/// `server list`.
+pub(crate) async fn list(
+    cluster: &Cluster,
+    args: &ListArgs,
+    printer: &mut Printer,
+) -> Result<Exit> {
+    let params = ListParams {
+        label_selector: args.selector.clone(),
+        ..ListParams::default()
+    };
+    let servers = cluster
+        .list_api::<MCPServer>()
+        .list(&params)
+        .await
+        .during("cannot list servers")?
+        .items;
+    if servers.is_empty() && args.output.output.is_table() {
+        let place = if cluster.all_namespaces {
+            String::new()
+        } else {
+            format!(" in namespace '{}'", cluster.namespace)
+        };
+        printer.note(format_args!("No servers found{place}."));
+        return Ok(Exit::Ok);
+    }
+    print(cluster, args.output.output, &servers, printer)?;
+    Ok(Exit::Ok)
+}
+
+/// `server get`.
+pub(crate) async fn get(cluster: &Cluster, args: &GetArgs, printer: &mut Printer) -> Result<Exit> {
+    let mut servers = Vec::new();
+    for name in &args.names {
+        servers.push(
+            cluster
+                .api::<MCPServer>()
+                .get(name)
+                .await
+                .during(format!("cannot get server '{name}'"))?,
+        );
+    }
+    match (args.output.output, servers.as_slice()) {
+        (Output::Json | Output::Yaml | Output::Name, [only]) => {
+            print_object(printer, args.output.output, &tree(only))?;
+        }
+        (output, _) => print(cluster, output, &servers, printer)?,
+    }
+    Ok(Exit::Ok)
+}
+
+/// `server export`.
+pub(crate) async fn export(
+    cluster: &Cluster,
+    args: &ExportArgs,
+    printer: &mut Printer,
+) -> Result<Exit> {
+    let name = &args.name;
+    let server = cluster
+        .api::<MCPServer>()
+        .get(name)
+        .await
+        .during(format!("cannot get server '{name}'"))?;
+    print_value(
+        printer,
+        if args.output.is_table() {
+            Output::Yaml
+        } else {
+            args.output
+        },
+        &portable(tree(&server)),
+    )?;
+    Ok(Exit::Ok)
+}
+
+/// The object without what the cluster wrote into it.
+fn portable(mut object: Value) -> Value {
+    const WRITTEN: [&str; 7] = [
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "ownerReferences",
+        "finalizers",
+        "namespace",
+    ];
+    let Some(map) = object.as_object_mut() else {
+        return object;
+    };
+    map.remove("status");
+    if let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut) {
+        for field in WRITTEN {
+            metadata.remove(field);
+        }
+        if let Some(annotations) = metadata
+            .get_mut("annotations")
+            .and_then(Value::as_object_mut)
+        {
+            annotations.retain(|key, _| {
+                !key.starts_with(names::DOMAIN_PREFIX)
+                    && key != "kubectl.kubernetes.io/last-applied-configuration"
+            });
+            if annotations.is_empty() {
+                metadata.remove("annotations");
+            }
+        }
+    }
+    object
+}
+
+fn print(
+    cluster: &Cluster,
+    output: Output,
+    servers: &[MCPServer],
+    printer: &mut Printer,
+) -> Result<()> {
+    if output.is_table() {
+        printer.line(table(
+            servers,
+            output == Output::Wide,
+            cluster.all_namespaces,
+            Timestamp::now(),
+        ));
+        return Ok(());
+    }
+    print_list(
+        printer,
+        output,
+        &servers.iter().map(tree).collect::<Vec<_>>(),
+    )
+}
+
+fn table(servers: &[MCPServer], wide: bool, namespaces: bool, now: Timestamp) -> String {
+    let mut headers = vec!["name", "phase", "url", "tools", "transport", "age"];
+    if namespaces {
+        headers.insert(0, "namespace");
+    }
+    if wide {
+        headers.extend(["image", "gateway", "message"]);
+    }
+    let mut table = Table::new(&headers);
+    for server in servers {
+        let status = server.status.clone().unwrap_or_default();
+        let mut row = Vec::new();
+        if namespaces {
+            row.push(server.namespace().unwrap_or_default());
+        }
+        row.extend([
+            server.name_any(),
+            status.phase.unwrap_or_default().to_string(),
+            status.url.unwrap_or_default(),
+            tools(server),
+            server.spec.transport.unwrap_or_default().to_string(),
+            age::since(
+                server
+                    .metadata
+                    .creation_timestamp
+                    .as_ref()
+                    .map(|time| time.0),
+                now,
+            ),
+        ]);
+        if wide {
+            row.push(
+                status
+                    .image
+                    .or_else(|| server.spec.image.clone())
+                    .unwrap_or_default(),
+            );
+            row.push(
+                if status.gateway_ready {
+                    "ready"
+                } else {
+                    "not ready"
+                }
+                .to_owned(),
+            );
+            row.push(status.message.unwrap_or_default());
+        }
+        table.row(row);
+    }
+    table.render()
+}
+
+/// Declared tools, and how many the server has when that was asked: `2/10`.
+fn tools(server: &MCPServer) -> String {
+    let declared = server.spec.tools.len();
+    let discovered = server
+        .status
+        .as_ref()
+        .and_then(|status| status.discovered.as_ref())
+        .and_then(|found| found.tools);
+    discovered.map_or_else(
+        || declared.to_string(),
+        |found| format!("{declared}/{found}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_list_shows_phase_and_url() {
+        let server: MCPServer = serde_json::from_value(json!({
+            "apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPServer",
+            "metadata": {"name": "w", "namespace": "team-a", "creationTimestamp": "1970-01-01T00:00:00Z"},
+            "spec": {"image": "ghcr.io/acme/w:1", "tools": [{"name": "echo"}]},
+            "status": {"phase": "Ready", "url": "http://h/w/mcp", "gatewayReady": true, "discovered": {"tools": 9}},
+        }))
+        .unwrap();
+        assert_eq!(
+            table(&[server], true, true, Timestamp::from_second(60).unwrap()),
+            "\
+NAMESPACE   NAME   PHASE   URL              TOOLS   TRANSPORT         AGE   IMAGE              GATEWAY   MESSAGE
+team-a      w      Ready   http://h/w/mcp   1/9     streamable-http   60s   ghcr.io/acme/w:1   ready     <none>"
+        );
+    }
+
+    #[test]
+    fn an_exported_server_can_be_applied_elsewhere() {
+        let object = portable(json!({
+            "kind": "MCPServer", "status": {},
+            "metadata": {"name": "w", "namespace": "a", "uid": "1", "resourceVersion": "2", "annotations": {
+                "kubectl-mcp.dev/requested-by": "alice", "kubectl.kubernetes.io/last-applied-configuration": "{}"}},
+            "spec": {"image": "x"},
+        }));
+        assert_eq!(
+            object,
+            json!({"kind": "MCPServer", "metadata": {"name": "w"}, "spec": {"image": "x"}})
+        );
+    }
+}

@@ -1,0 +1,243 @@
+//! What a rule is given, and what it writes into.
+
+use api::{MCPAccessGrantSpec, MCPAgentSessionSpec, MCPPolicySpec, MCPServer, MCPServerSpec};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::effective::{Effective, effective};
+use crate::facts::{Facts, Known, Operation, Requester, ServerFact};
+use crate::finding::{Draft, Weight};
+use crate::kind::Kind;
+use crate::policy::PolicySet;
+use crate::registry::Need;
+use crate::schema::{self, Typed, Violation};
+
+/// The object under judgement, and everything a rule may look at.
+pub struct Context<'a> {
+    /// The object's kind.
+    pub kind: Kind,
+    /// The object as it was given: hostile, maybe not even of the right shape.
+    pub object: &'a Value,
+    /// What it is to replace.
+    pub old: Option<&'a Value>,
+    /// Why it is judged.
+    pub operation: Operation,
+    /// What may be known beyond the object.
+    pub facts: &'a Facts,
+    /// The object's namespace; empty for a kind of the cluster.
+    pub namespace: &'a str,
+    /// The object's name; empty where the API server will make one.
+    pub name: &'a str,
+    policies: PolicySet,
+    typed: Typed,
+    old_typed: Option<Typed>,
+    effective: Option<Effective>,
+    violations: Vec<Violation>,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(
+        kind: Kind,
+        object: &'a Value,
+        old: Option<&'a Value>,
+        operation: Operation,
+        facts: &'a Facts,
+    ) -> Self {
+        let namespace = match (
+            kind,
+            text(object, "/metadata/namespace"),
+            facts.namespace.get(),
+        ) {
+            (Kind::Server | Kind::Grant | Kind::Session, Some(namespace), _) => namespace,
+            (Kind::Server | Kind::Grant | Kind::Session, None, Some(known)) => &known.name,
+            (Kind::Policy, _, _) | (_, None, None) => "",
+        };
+        let name = text(object, "/metadata/name").unwrap_or_default();
+        let policies = if kind == Kind::Policy {
+            PolicySet::default()
+        } else {
+            facts.selected(namespace)
+        };
+        let (typed, violations) = schema::read(kind, object);
+        let effective = match &typed {
+            Typed::Server(spec) => {
+                let mut server = MCPServer::new(name, (**spec).clone());
+                server.metadata.namespace = Some(namespace.to_owned());
+                Some(effective(&server, &policies))
+            }
+            Typed::Grant(_) | Typed::Session(_) | Typed::Policy(_) => None,
+        };
+        let old_typed = old.map(|old| schema::read(kind, old).0);
+        Self {
+            kind,
+            object,
+            old,
+            operation,
+            facts,
+            namespace,
+            name,
+            policies,
+            typed,
+            old_typed,
+            effective,
+            violations,
+        }
+    }
+
+    /// The server's spec with all its effective values.
+    pub fn server(&self) -> Option<(&MCPServerSpec, &Effective)> {
+        match (&self.typed, &self.effective) {
+            (Typed::Server(spec), Some(effective)) => Some((spec, effective)),
+            _ => None,
+        }
+    }
+
+    /// The grant's spec.
+    pub fn grant(&self) -> Option<&MCPAccessGrantSpec> {
+        as_grant(&self.typed)
+    }
+
+    /// The grant's spec before the change.
+    pub fn old_grant(&self) -> Option<&MCPAccessGrantSpec> {
+        as_grant(self.old_typed.as_ref()?)
+    }
+
+    /// The session's spec.
+    pub fn session(&self) -> Option<&MCPAgentSessionSpec> {
+        as_session(&self.typed)
+    }
+
+    /// The session's spec before the change.
+    pub fn old_session(&self) -> Option<&MCPAgentSessionSpec> {
+        as_session(self.old_typed.as_ref()?)
+    }
+
+    /// The policy's spec.
+    pub fn policy(&self) -> Option<&MCPPolicySpec> {
+        match &self.typed {
+            Typed::Policy(spec) => Some(spec),
+            Typed::Server(_) | Typed::Grant(_) | Typed::Session(_) => None,
+        }
+    }
+
+    /// What the schema has against the object.
+    pub(crate) fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// A field of the spec by its dotted path, if it was given and is not null.
+    pub fn raw(&self, path: &str) -> Option<&'a Value> {
+        let mut value = self.object.get("spec")?;
+        for key in path.split('.') {
+            value = value.get(key)?;
+        }
+        (!value.is_null()).then_some(value)
+    }
+
+    /// An annotation, as it was given.
+    pub fn annotation(&self, key: &str) -> Option<&'a str> {
+        annotation(self.object, key)
+    }
+
+    /// The policies of the object's namespace; none where they are not known.
+    pub fn selected(&self) -> &PolicySet {
+        &self.policies
+    }
+
+    /// The policies of the object's namespace; where they are not known, the rule is noted as unchecked.
+    pub fn policies(&self, report: &mut Report) -> Option<&PolicySet> {
+        known(&self.facts.policies, Need::Policies, report).map(|_| &self.policies)
+    }
+
+    /// All servers but the judged one; where they are not known, the rule is noted as unchecked.
+    pub fn other_servers(
+        &self,
+        report: &mut Report,
+    ) -> Option<impl Iterator<Item = &'a ServerFact> + use<'a>> {
+        let (namespace, name) = (self.namespace, self.name);
+        let judged = self.kind == Kind::Server;
+        let servers = known(&self.facts.servers, Need::Servers, report)?;
+        Some(
+            servers.iter().filter(move |server| {
+                !judged || server.namespace != namespace || server.name != name
+            }),
+        )
+    }
+
+    /// The time; where it is not known, the rule is noted as unchecked.
+    pub fn now(&self, report: &mut Report) -> Option<Timestamp> {
+        known(&self.facts.now, Need::Time, report).copied()
+    }
+
+    /// Who asks; where that is not known, the rule is noted as unchecked.
+    pub fn requester(&self, report: &mut Report) -> Option<&'a Requester> {
+        known(&self.facts.requester, Need::Requester, report)
+    }
+
+    /// Whether the object is about to be created.
+    pub fn creating(&self) -> bool {
+        self.operation == Operation::Create
+    }
+}
+
+fn as_grant(typed: &Typed) -> Option<&MCPAccessGrantSpec> {
+    match typed {
+        Typed::Grant(spec) => Some(spec),
+        Typed::Server(_) | Typed::Session(_) | Typed::Policy(_) => None,
+    }
+}
+
+fn as_session(typed: &Typed) -> Option<&MCPAgentSessionSpec> {
+    match typed {
+        Typed::Session(spec) => Some(spec),
+        Typed::Server(_) | Typed::Grant(_) | Typed::Policy(_) => None,
+    }
+}
+
+/// A text by its JSON pointer.
+pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
+    object.pointer(pointer)?.as_str()
+}
+
+/// An annotation, as it was given.
+pub(crate) fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    object
+        .get("metadata")?
+        .get("annotations")?
+        .get(key)?
+        .as_str()
+}
+
+/// The fact, or a note that the rule could not be checked.
+pub(crate) fn known<'a, T>(fact: &'a Known<T>, need: Need, report: &mut Report) -> Option<&'a T> {
+    let value = fact.get();
+    if value.is_none() {
+        report.unchecked(need);
+    }
+    value
+}
+
+/// What one rule writes into.
+#[derive(Debug, Default)]
+pub struct Report {
+    pub(crate) drafts: Vec<Draft>,
+}
+
+impl Report {
+    /// Says something about a field.
+    pub fn at(&mut self, field: impl Into<String>) -> &mut Draft {
+        let at = self.drafts.len();
+        self.drafts.push(Draft::at(field));
+        &mut self.drafts[at]
+    }
+
+    /// Notes that the rule could not look up what it needs.
+    pub fn unchecked(&mut self, need: Need) {
+        let draft = self.at("");
+        draft.must(format!(
+            "not checked: {} could not be looked up",
+            need.as_str()
+        ));
+        draft.weight = Weight::Unchecked;
+    }
+}

@@ -1,0 +1,14 @@
+//! Readers of the texts that rules judge: image references, hosts, paths, routes, quantities.
+//!
+//! By hand and ASCII only: a regular expression or a URL parser that is a little more generous than the runtime that
+//! uses the text is a hole in an allow list.
+
+pub mod entry;
+pub mod host;
+pub mod image;
+pub mod name;
+pub mod near;
+pub mod path;
+pub mod punycode;
+pub mod quantity;
+pub mod route;

@@ -1,0 +1,71 @@
+//! Names: DNS labels, header names, tool names, globs.
+
+/// The longest label.
+pub const MAX_LABEL: usize = 63;
+
+/// Whether a text is a DNS-1035 label: lower-case letters, digits and '-', beginning with a letter.
+pub fn is_dns_1035(text: &str) -> bool {
+    text.len() <= MAX_LABEL
+        && text.bytes().next().is_some_and(|b| b.is_ascii_lowercase())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !text.ends_with('-')
+}
+
+/// Whether a text is an HTTP token (RFC 9110, 5.6.2), so that it can be a header's name.
+pub fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+/// Whether a text can be a tool's name: 1 to 128 of letters, digits, '_', '-', '.' and '/'.
+pub fn is_tool_name(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_-./".contains(&b))
+}
+
+/// Whether a pattern in which `*` stands for any characters covers a text.
+pub fn glob(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        for (pattern, text, expected) in [
+            ("echo", "echo", true),
+            ("echo", "echoes", false),
+            ("*", "", true),
+            ("get_*", "get_x", true),
+            ("get_*", "forget_x", false),
+            ("*_file", "read_file", true),
+            ("a*b*c", "a1b2c", true),
+            ("a*b*c", "acb", false),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}

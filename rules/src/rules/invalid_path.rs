@@ -1,0 +1,31 @@
+//! MCP0203 invalid-path: a path does not begin with `/`, has `//`, dot segments, encoded bytes or odd characters, or is too long.
+
+use crate::parse::path::{Error, HttpPath};
+
+use super::{Class, Context, Meta, Plain, Report, SERVER, path_field};
+
+pub(crate) const RULE: Plain = Plain {
+    meta: Meta::new("MCP0203", "invalid-path", SERVER, Class::Structural)
+        .summary("a path does not begin with `/`, has `//`, dot segments, encoded bytes or odd characters, or is too long"),
+    check,
+};
+
+fn check(context: &Context<'_>, report: &mut Report) {
+    let Some((spec, effective)) = context.server() else { return };
+    if let Some(ingress) = &effective.ingress
+        && let Err(error) = HttpPath::parse(&ingress.path)
+    {
+        let draft = report.at(path_field(spec));
+        draft.given(spec.public_path_prefix.as_ref().filter(|_| spec.ingress_path.is_none()).unwrap_or(&ingress.path));
+        draft.must(error.requirement());
+        let slashed = format!("/{}", ingress.path);
+        if error == Error::NotAbsolute && HttpPath::parse(&slashed).is_ok() {
+            draft.hint(format!("ingressPath: {slashed}"));
+        }
+    }
+    if let Some(path) = &spec.path
+        && let Err(error) = HttpPath::parse(path)
+    {
+        report.at("spec.path").given(path).must(error.requirement());
+    }
+}

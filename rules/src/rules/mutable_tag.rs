@@ -1,0 +1,37 @@
+//! MCP0103 mutable-tag: no digest, and the tag is missing or one that moves; a warning without `images.forbidMutableTags`.
+
+use crate::parse::image::ImageRef;
+
+use super::{Class, Context, Meta, Plain, Report, SERVER};
+
+pub(crate) const RULE: Plain = Plain {
+    meta: Meta::new("MCP0103", "mutable-tag", SERVER, Class::Policy)
+        .summary("no digest, and the tag is missing or one that moves; a warning without `images.forbidMutableTags`")
+        .mentioned_by(|spec| spec.images.as_ref().is_some_and(|images| images.forbid_mutable_tags == Some(true))),
+    check,
+};
+
+/// Tags that somebody moves.
+const MUTABLE: [&str; 18] = [
+    "latest", "main", "master", "trunk", "head", "dev", "devel", "develop", "development", "edge", "nightly", "snapshot",
+    "canary", "test", "staging", "stable", "prod", "production",
+];
+
+fn check(context: &Context<'_>, report: &mut Report) {
+    let Some((spec, effective)) = context.server() else { return };
+    let Some(resolved) = &effective.image else { return };
+    let Ok(image) = ImageRef::parse(resolved) else { return };
+    if image.digest().is_some() {
+        return;
+    }
+    let (field, message) = match image.tag() {
+        None => ("spec.image", "must name a version or a digest: without a tag it is 'latest'".to_owned()),
+        Some(tag) if MUTABLE.contains(&tag.to_ascii_lowercase().as_str()) => {
+            let own = spec.image_tag.as_deref() == Some(tag);
+            let field = if own { "spec.imageTag" } else { "spec.image" };
+            (field, format!("must name a version or a digest: the tag '{tag}' moves"))
+        }
+        Some(_) => return,
+    };
+    report.at(field).given(resolved).must(message).hint("write the version's tag, or name@sha256:...");
+}

@@ -1,0 +1,89 @@
+//! MCP0320 not-yet-supported: a field of the schema whose behaviour this version does not have yet.
+
+use serde_json::Value;
+
+use super::{Class, Context, Kind, Meta, Plain, Report};
+
+pub(crate) const RULE: Plain = Plain {
+    meta: Meta::new("MCP0320", "not-yet-supported", &Kind::ALL, Class::Structural)
+        .summary("a field of the schema whose behaviour this version does not have yet"),
+    check,
+};
+
+/// Fields without behaviour, whatever they say.
+const SERVER_FIELDS: [&str; 17] = [
+    "toolSelector", "redis", "config", "remote", "stdio", "gatewayRef", "podTemplate", "permissionProfile", "auth.oauth",
+    "auth.trustedProxies", "rateLimits", "audit.url", "audit.apiKeySecretRef", "audit.redact", "rollout.canary",
+    "autoscaling", "networkPolicy.egressTo",
+];
+/// Fields that may only say these words.
+const SERVER_WORDS: [(&str, &[&str]); 6] = [
+    ("transport", &["streamable-http"]),
+    ("protocol.translate", &["never"]),
+    ("auth.mode", &["session", "none"]),
+    ("policy.pins", &["off"]),
+    ("audit.sink", &["stdout", "off"]),
+    ("rollout.strategy", &["RollingUpdate", "Recreate"]),
+];
+/// Fields of other kinds that this version does not act upon.
+const GRANT_FIELDS: [&str; 1] = ["subject.issuer"];
+const SESSION_FIELDS: [&str; 2] = ["upstreamTokenSecretRef", "subject.issuer"];
+const POLICY_FIELDS: [&str; 7] = [
+    "registry.credentialsSecretRef", "registry.mirror", "images.catalogOnly", "images.catalogs", "egress",
+    "access.fourEyesFor", "access.allowedIssuers",
+];
+
+fn check(context: &Context<'_>, report: &mut Report) {
+    let fields: &[&str] = match context.kind {
+        Kind::Server => &SERVER_FIELDS,
+        Kind::Grant => &GRANT_FIELDS,
+        Kind::Session => &SESSION_FIELDS,
+        Kind::Policy => &POLICY_FIELDS,
+    };
+    for field in fields {
+        if context.raw(field).is_some_and(|value| !says_nothing(value)) {
+            refuse(&format!("spec.{field}"), report);
+        }
+    }
+    if let Some((spec, _)) = context.server() {
+        if spec.session.as_ref().is_some_and(|session| session.idle_timeout.is_some()) {
+            refuse("spec.session.idleTimeout", report);
+        }
+        words(context, report);
+        for (index, tool) in spec.tools.iter().enumerate() {
+            if tool.pin.is_some() {
+                refuse(&format!("spec.tools[{index}].pin"), report);
+            }
+            if !tool.scopes.is_empty() {
+                refuse(&format!("spec.tools[{index}].scopes"), report);
+            }
+        }
+    }
+}
+
+fn words(context: &Context<'_>, report: &mut Report) {
+    for (field, supported) in SERVER_WORDS {
+        let Some(word) = context.raw(field).and_then(Value::as_str) else { continue };
+        if !supported.contains(&word) {
+            let name = field.rsplit('.').next().unwrap_or(field);
+            report
+                .at(format!("spec.{field}"))
+                .given(word)
+                .must(format!("must be {}: this version does not support another", supported.join(" or ")))
+                .hint(format!("{name}: {}", supported[0]));
+        }
+    }
+}
+
+fn refuse(field: &str, report: &mut Report) {
+    report.at(field).must("must not be set: this version does not support it yet").hint("take it away");
+}
+
+/// What means the same as being absent.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Bool(true) | Value::Number(_) | Value::String(_) | Value::Object(_) => false,
+    }
+}
