@@ -7,7 +7,7 @@ use api::MCPPolicy;
 use jiff::Timestamp;
 use kube::Client;
 use kube::runtime::reflector::ObjectRef;
-use rules::{Facts, Known, NamespaceFacts, PolicySet};
+use rules::{Facts, Known, NamespaceFacts, Operation, PolicySet};
 
 use crate::backoff::Backoff;
 use crate::metrics::Metrics;
@@ -87,6 +87,7 @@ impl Context {
     /// What the rules may look at when they judge an object of `namespace` again.
     pub fn facts(&self, namespace: Option<&str>) -> Facts {
         Facts {
+            operation: Some(Operation::Live),
             now: Known::Known(Timestamp::now()),
             namespace: namespace.map_or(Known::Unknown, |name| {
                 Known::Known(NamespaceFacts {

@@ -9,6 +9,7 @@ mod context;
 mod defaults;
 mod docs;
 pub mod effective;
+mod escalation;
 mod facts;
 mod finding;
 mod kind;

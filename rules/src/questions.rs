@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::check::is_terminating;
 use crate::context::{annotation, text};
+use crate::escalation;
 use crate::facts::{Facts, Question, Requester};
 use crate::kind::{Kind, kind_of};
 use crate::subject::is_own;
@@ -21,14 +22,21 @@ pub fn questions(new: Option<&Value>, old: Option<&Value>, facts: &Facts) -> Vec
     let Some(object) = new.or(old) else {
         return Vec::new();
     };
-    let (Some(Kind::Session), Some(requester)) = (kind_of(object), facts.requester.get()) else {
+    let Some(requester) = facts.requester.get() else {
         return Vec::new();
     };
-    match (new, old) {
-        (Some(new), None) => impersonate(new, requester, facts).into_iter().collect(),
-        (new, Some(old)) => revoke(new, old, requester, facts).into_iter().collect(),
-        (None, None) => Vec::new(),
-    }
+    let question = match (kind_of(object), new, old) {
+        (Some(Kind::Session), Some(new), None) => impersonate(new, requester, facts),
+        (Some(Kind::Session), new, Some(old)) => revoke(new, old, requester, facts),
+        (Some(Kind::Grant), new, old) => escalation::grant(new, old, requester, facts),
+        (Some(Kind::Server | Kind::Policy | Kind::Session) | None, _, _) => None,
+    };
+    question.into_iter().collect()
+}
+
+/// Whether the requester removes objects only because a namespace or an owner went.
+pub(crate) fn is_collector(requester: &Requester) -> bool {
+    COLLECTORS.contains(&requester.username.as_str())
 }
 
 /// To be asked when a session is made for somebody else.
@@ -54,7 +62,7 @@ pub(crate) fn revoke(
     };
     let theirs = annotation(old, api::names::REQUESTED_BY) != Some(requester.username.as_str())
         && !is_own_session(old, requester, facts);
-    let collector = new.is_none() && COLLECTORS.contains(&requester.username.as_str());
+    let collector = new.is_none() && is_collector(requester);
     (changes && (theirs || deletes_revoked) && !collector).then(|| question("revoke", old, facts))
 }
 
@@ -84,7 +92,7 @@ fn question(verb: &'static str, object: &Value, facts: &Facts) -> Question {
     }
 }
 
-fn namespace(object: &Value, facts: &Facts) -> String {
+pub(crate) fn namespace(object: &Value, facts: &Facts) -> String {
     match (text(object, "/metadata/namespace"), facts.namespace.get()) {
         (Some(namespace), _) => namespace.to_owned(),
         (None, Some(known)) => known.name.clone(),

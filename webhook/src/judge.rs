@@ -1,11 +1,9 @@
 //! What one request asks, and what the rules say to it. Pure: the snapshot, the time and the answers to questions
 //! about the requester come from the caller ([`crate::server`]).
 
-use std::collections::BTreeMap;
-
 use api::MCPServer;
 use jiff::Timestamp;
-use rules::{Findings, Kind, Operation, Question, Requester};
+use rules::{Facts, Findings, Kind, Operation, Question, Requester};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -68,7 +66,7 @@ pub struct Mutated {
 pub fn warm_up() {
     for kind in Kind::ALL {
         let object = json!({"apiVersion": format!("{}/{}", api::GROUP, api::VERSION), "kind": kind.as_str()});
-        rules::check(Some(&object), None, &rules::Facts::default());
+        rules::check(Some(&object), None, &Facts::default());
     }
 }
 
@@ -299,30 +297,20 @@ impl Object {
     }
 
     /// What must be asked about the requester before the object can be validated.
-    pub fn questions(&self, snapshot: &Snapshot, now: Timestamp) -> Vec<Question> {
-        rules::questions(
-            self.new.as_ref(),
-            self.old.as_ref(),
-            &self.facts(snapshot, now),
-        )
+    pub fn questions(&self, facts: &Facts) -> Vec<Question> {
+        rules::questions(self.new.as_ref(), self.old.as_ref(), facts)
     }
 
     /// What the rules say to the final state.
-    pub fn validate(
-        &self,
-        snapshot: &Snapshot,
-        now: Timestamp,
-        answers: BTreeMap<Question, bool>,
-    ) -> Verdict {
-        let mut facts = self.facts(snapshot, now);
-        facts.answers = answers;
+    pub fn validate(&self, facts: &Facts) -> Verdict {
         Verdict {
-            findings: rules::check(self.new.as_ref(), self.old.as_ref(), &facts),
+            findings: rules::check(self.new.as_ref(), self.old.as_ref(), facts),
             quiet: self.scale,
         }
     }
 
-    fn facts(&self, snapshot: &Snapshot, now: Timestamp) -> rules::Facts {
+    /// What the rules may know, but for the answers to [`Self::questions`].
+    pub fn facts(&self, snapshot: &Snapshot, now: Timestamp) -> Facts {
         snapshot.facts(&Asked {
             namespace: &self.namespace,
             operation: self.operation,

@@ -336,11 +336,15 @@ async fn validated(
     object: &Object,
     snapshot: &Snapshot,
 ) -> Result<Response, Status> {
-    let now = Timestamp::now();
-    let questions = guarded(|| object.questions(snapshot, now))?;
+    let (mut facts, questions) = guarded(|| {
+        let facts = object.facts(snapshot, Timestamp::now());
+        let questions = object.questions(&facts);
+        (facts, questions)
+    })?;
     let Answers { given, failure } = app.asker.ask(object.requester(), questions).await;
+    facts.answers = given;
     guarded(|| {
-        let verdict = object.validate(snapshot, now, given);
+        let verdict = object.validate(&facts);
         count(app, request, object, &verdict.findings);
         let mut response = answer(
             &request.uid,

@@ -18,33 +18,43 @@ pub(crate) struct Args {
 
 /// Generates or compares everything.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let mut files = manifests()?;
-    files.push((
-        "docs/rules/README.md".to_owned(),
-        cargo_run(&["-p", "rules", "--example", "docs_index"])?,
-    ));
-    let mut stale = Vec::new();
-    for (name, text) in files {
+    if args.check {
+        check()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (name, text) in stale()? {
         let path = paths::workspace().join(&name);
-        if fs::read_to_string(&path).is_ok_and(|old| old == text) {
-            continue;
-        }
-        if args.check {
-            stale.push(name);
-            continue;
-        }
         let folder = path.parent().context("a generated file is in a folder")?;
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         terminal::note(&format!("wrote {name}"));
     }
-    if !stale.is_empty() {
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Fails if a committed file differs from what would be generated.
+pub(crate) fn check() -> Result<()> {
+    let names: Vec<String> = stale()?.into_iter().map(|(name, _)| name).collect();
+    if !names.is_empty() {
         bail!(
             "{} no longer match the code: run `cargo xtask gen` and commit the result",
-            stale.join(", ")
+            names.join(", ")
         );
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
+}
+
+/// The generated files that differ from those in the checkout, with what they should hold.
+fn stale() -> Result<Vec<(String, String)>> {
+    let mut files = manifests()?;
+    files.push((
+        "docs/rules/README.md".to_owned(),
+        cargo_run(&["-p", "rules", "--example", "docs_index"])?,
+    ));
+    files.retain(|(name, text)| {
+        !fs::read_to_string(paths::workspace().join(name)).is_ok_and(|old| old == *text)
+    });
+    Ok(files)
 }
 
 /// What `kubectl mcp setup` installs: each CRD in a file of its own, and the rest as one install manifest.

@@ -156,7 +156,8 @@ impl World {
         ));
     }
 
-    fn json(&mut self) -> String {
+    /// The next bundle.
+    pub fn json(&mut self) -> String {
         self.sequence += 1;
         let grants: Vec<_> = self.grants.iter().cloned().map(Arc::new).collect();
         let sessions: Vec<_> = self.sessions.iter().cloned().map(Arc::new).collect();
@@ -221,12 +222,12 @@ impl Reply {
 impl Stand {
     /// A gateway in front of nothing.
     pub fn alone(world: World) -> Self {
-        Self::start(world, None)
+        Self::start(world, None, None)
     }
 
     /// A gateway in front of server-everything, when both are ready.
     pub async fn with_everything(world: World, path: &std::path::Path) -> Self {
-        let stand = Self::start(world, Some(path));
+        let stand = Self::start(world, Some(path), None);
         stand
             .until("the gateway is ready", || async {
                 stand.admin("/readyz").await.status == StatusCode::OK
@@ -235,23 +236,35 @@ impl Stand {
         stand
     }
 
-    fn start(mut world: World, everything: Option<&std::path::Path>) -> Self {
+    /// A gateway in front of nothing, without a file, that follows the ConfigMap by the API.
+    pub fn watching(world: World, kubeconfig: &std::path::Path) -> Self {
+        Self::start(world, None, Some(kubeconfig))
+    }
+
+    fn start(
+        mut world: World,
+        everything: Option<&std::path::Path>,
+        kubeconfig: Option<&std::path::Path>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (port, admin, upstream) = (free_port(), free_port(), free_port());
         let server = everything.map(|path| serve_everything(path, upstream, &folder));
-        std::fs::write(folder.path().join("access.json"), world.json()).unwrap();
+        if kubeconfig.is_none() {
+            std::fs::write(folder.path().join("access.json"), world.json()).unwrap();
+        }
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let admin = SocketAddr::from(([127, 0, 0, 1], admin));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mcp-gateway"))
-            .args([
-                "serve",
-                "--namespace",
-                NAMESPACE,
-                "--server",
-                SERVER,
-                "--bundle-poll-ms",
-                "50",
-            ])
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-gateway"));
+        if let Some(kubeconfig) = kubeconfig {
+            command
+                .arg("serve")
+                .arg("--watch")
+                .env("KUBECONFIG", kubeconfig);
+        } else {
+            command.args(["serve", "--bundle-poll-ms", "50"]);
+        }
+        let mut child = command
+            .args(["--namespace", &world.settings.namespace, "--server", SERVER])
             .args(["--log-format", "text", "--drain-seconds", "0"])
             .arg("--listen")
             .arg(address.to_string())

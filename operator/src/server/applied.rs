@@ -16,6 +16,9 @@ use super::validate::Valid;
 use crate::apply::{Error, Owner, ensure, remove};
 use crate::context::Context;
 
+/// How much of a revision the status shows: enough to tell two apart.
+const SHOWN: usize = 16;
+
 /// What the API server holds after a reconcile; the status is made of this and nothing else.
 #[derive(Clone, Debug)]
 pub(super) struct Applied {
@@ -139,7 +142,7 @@ async fn apply_access(
     };
     let wanted = build::config_map(&bundle.with_sequence(sequence));
     ensure(context, &context.caches.config_maps, owner, wanted).await?;
-    Ok(revision)
+    Ok(revision.chars().take(SHOWN).collect())
 }
 
 fn stored(map: &ConfigMap) -> Option<access::Bundle> {

@@ -1,4 +1,5 @@
 //! The binary as a person meets it, without a cluster: names, help, usage errors, dry runs.
+#![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;

@@ -148,6 +148,31 @@ fn standard_input_is_read() {
 }
 
 #[test]
+fn a_slip_in_the_kind_does_not_pass_for_a_good_manifest() {
+    let mut child = command(&["-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"apiVersion: kubectl-mcp.dev/v1alpha1\nkind: MCPSever\n")
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.starts_with(
+            "error: -:2:1: there is no kind 'MCPSever' in 'kubectl-mcp.dev/v1alpha1'\n"
+        ),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn without_a_policy_it_is_said_what_was_not_checked() {
     let output = lint(&["-f", "good.yaml"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));

@@ -193,6 +193,7 @@ fn first_line(text: &str, width: usize) -> String {
 
 /// Where the server is and with which token.
 async fn endpoint(cluster: &Cluster, server: &str, way: &WayArgs) -> Result<Endpoint> {
+    let named = format!("{server}{}", cluster.flags());
     if let Some(url) = &way.url {
         // The server need not be one of this cluster: it is asked with what there is.
         let token = TokenStore::open(cluster)?
@@ -207,6 +208,7 @@ async fn endpoint(cluster: &Cluster, server: &str, way: &WayArgs) -> Result<Endp
             .map(|token| header(AUTHORIZATION, &format!("Bearer {token}")))
             .transpose()?;
         return Ok(Endpoint {
+            server: named,
             client,
             path,
             token,
@@ -234,6 +236,7 @@ async fn endpoint(cluster: &Cluster, server: &str, way: &WayArgs) -> Result<Endp
         .map(|token| header(name, &token))
         .transpose()?;
     Ok(Endpoint {
+        server: named,
         client: cluster.client.clone(),
         path,
         token,

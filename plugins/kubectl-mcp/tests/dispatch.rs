@@ -6,16 +6,23 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A sibling that says how it was called.
 const ECHO: &str = "#!/bin/sh\necho \"$0 ran, version $KUBECTL_MCP_VERSION\"\nfor a in \"$@\"; do echo \"[$a]\"; done\n";
 
+/// One test at a time: a program that was just written cannot be run while another thread's child, between fork and
+/// exec, still has it open for writing.
+static ALONE: Mutex<()> = Mutex::new(());
+
 struct Installed {
     home: tempfile::TempDir,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Installed {
     fn new() -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let home = tempfile::tempdir().unwrap();
         for directory in ["store", "bin", "path"] {
             fs::create_dir(home.path().join(directory)).unwrap();
@@ -25,7 +32,10 @@ impl Installed {
             home.path().join("store/kubectl-mcp"),
         )
         .unwrap();
-        Self { home }
+        Self {
+            home,
+            _alone: alone,
+        }
     }
 
     fn at(&self, path: &str) -> PathBuf {

@@ -64,6 +64,7 @@ rules! {
     dead_grant,
     expired,
     trust_ceiling,
+    escalation,
     reason_required,
     immutable_ref,
     own_identity,

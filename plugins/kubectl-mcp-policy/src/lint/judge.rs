@@ -1,5 +1,6 @@
 //! Asks the rules about each object, and says where in which file each finding is.
 
+use common::Error;
 use rules::{Finding, Severity, kind_of};
 use serde_json::Value;
 
@@ -24,6 +25,31 @@ pub(crate) fn count(objects: &[Object]) -> usize {
         .iter()
         .filter(|object| kind_of(&object.value).is_some())
         .count()
+}
+
+/// An object of our group that no rule knows: a slip in `kind` or version, which a cluster would refuse.
+pub(crate) fn unknown_kind(object: &Object) -> Option<Error> {
+    let text = |member: &str| {
+        object
+            .value
+            .get(member)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    let (version, kind) = (text("apiVersion"), text("kind"));
+    let ours = version.split('/').next() == Some(api::GROUP);
+    (ours && kind_of(&object.value).is_none()).then(|| {
+        let Place { line, column } = object.node.place_of("kind");
+        let place = format!("{}:{line}:{column}", object.file);
+        Error::failed(format!(
+            "{place}: there is no kind '{}' in '{}'",
+            kind.escape_debug(),
+            version.escape_debug()
+        ))
+        .with_hint(
+            "MCPServer, MCPAccessGrant, MCPAgentSession or MCPPolicy, of kubectl-mcp.dev/v1alpha1",
+        )
+    })
 }
 
 /// Every finding of every object, in the order of the files. Like the mutating door of the webhook: defaults first,

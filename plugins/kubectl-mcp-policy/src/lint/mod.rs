@@ -92,7 +92,19 @@ pub(crate) fn run(cli: &Cli, printer: &mut Printer) -> Result<Exit> {
     }
     let judged = files::read(&cli.filename, cli.recursive)?;
     let policies = files::read(&cli.policy, cli.recursive)?;
-    for problem in judged.problems.iter().chain(&policies.problems) {
+    let unknown: Vec<_> = judged
+        .objects
+        .iter()
+        .chain(&policies.objects)
+        .filter_map(judge::unknown_kind)
+        .collect();
+    let problems: Vec<_> = judged
+        .problems
+        .iter()
+        .chain(&policies.problems)
+        .chain(&unknown)
+        .collect();
+    for problem in &problems {
         printer.error(problem);
     }
     let facts = facts::gather(
@@ -109,8 +121,7 @@ pub(crate) fn run(cli: &Cli, printer: &mut Printer) -> Result<Exit> {
         Format::Github => report::github(&findings, printer),
     }
     report::summary(&findings, judge::count(&judged.objects), printer);
-    let broken = !judged.problems.is_empty() || !policies.problems.is_empty();
-    Ok(exit(&findings, cli.fail_on, broken))
+    Ok(exit(&findings, cli.fail_on, !problems.is_empty()))
 }
 
 /// A file that could not be read is worse than a finding: nobody knows what is in it.

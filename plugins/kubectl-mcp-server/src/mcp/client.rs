@@ -23,6 +23,8 @@ static PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-vers
 
 /// Where an MCP endpoint is, and as whom to call it.
 pub(crate) struct Endpoint {
+    /// The server's name and how to find it, for hints: `weather -n team-a`.
+    pub(crate) server: String,
     /// Sends to the API server, or to the host of a URL.
     pub(crate) client: kube::Client,
     /// Path and query of the endpoint.
@@ -157,7 +159,7 @@ impl McpClient {
     }
 
     fn refused(&self, status: StatusCode, body: &[u8]) -> Error {
-        wire::http_error(&self.what, status, body)
+        wire::http_error(&self.what, &self.endpoint.server, status, body)
     }
 
     fn head(&self, method: Method) -> http::request::Builder {

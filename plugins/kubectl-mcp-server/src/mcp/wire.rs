@@ -27,7 +27,7 @@ pub(crate) fn rpc_error(what: &str, error: &Value) -> Error {
 }
 
 /// An answer whose status is no success.
-pub(crate) fn http_error(what: &str, status: StatusCode, body: &[u8]) -> Error {
+pub(crate) fn http_error(what: &str, server: &str, status: StatusCode, body: &[u8]) -> Error {
     let json: Option<Value> = serde_json::from_slice(body).ok();
     if let Some(error) = json
         .as_ref()
@@ -44,7 +44,7 @@ pub(crate) fn http_error(what: &str, status: StatusCode, body: &[u8]) -> Error {
         };
     }
     if let Some(message) = json.as_ref().and_then(api_message) {
-        return api_error(what, status, message);
+        return api_error(what, server, status, message);
     }
     let text: String = String::from_utf8_lossy(body).chars().take(300).collect();
     let reason = status.canonical_reason().unwrap_or_default();
@@ -63,25 +63,23 @@ fn api_message(json: &Value) -> Option<&str> {
 }
 
 /// The API server's own refusal: it, and not the gateway, answered.
-fn api_error(what: &str, status: StatusCode, message: &str) -> Error {
+fn api_error(what: &str, server: &str, status: StatusCode, message: &str) -> Error {
     let hint = match status {
-        StatusCode::NOT_FOUND => Some("kubectl mcp server list"),
-        StatusCode::FORBIDDEN => Some(
-            "kubectl auth can-i create services/proxy    (the role kubectl-mcp-caller gives it)",
-        ),
+        StatusCode::NOT_FOUND => "kubectl mcp server list".to_owned(),
+        StatusCode::FORBIDDEN => {
+            "kubectl auth can-i create services/proxy    (the role kubectl-mcp-caller gives it)"
+                .to_owned()
+        }
         StatusCode::SERVICE_UNAVAILABLE => {
-            Some("kubectl mcp server status NAME    (no pod of the server is ready)")
+            format!("kubectl mcp server status {server}    (no pod of the server is ready)")
         }
-        StatusCode::UNAUTHORIZED => {
-            Some("kubectl auth whoami    (the cluster does not know you: log in again)")
-        }
-        _ => None,
+        _ => "kubectl mcp check".to_owned(),
     };
     Error::Api {
         what: what.to_owned(),
         message: printable(message),
         code: status.as_u16(),
-        hint: hint.map(str::to_owned),
+        hint: Some(hint),
     }
 }
 
@@ -109,11 +107,11 @@ mod tests {
     fn an_unknown_token_is_a_denial_and_a_broken_server_is_not() {
         let body = br#"{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"the session was revoked"}}"#;
         assert_eq!(
-            http_error("x", StatusCode::UNAUTHORIZED, body).exit(),
+            http_error("x", "w", StatusCode::UNAUTHORIZED, body).exit(),
             Exit::Found
         );
         assert_eq!(
-            http_error("x", StatusCode::BAD_GATEWAY, body).exit(),
+            http_error("x", "w", StatusCode::BAD_GATEWAY, body).exit(),
             Exit::Failed
         );
     }
@@ -121,7 +119,7 @@ mod tests {
     #[test]
     fn the_api_servers_own_refusal_is_told_apart() {
         let body = br#"{"kind":"Status","message":"services \"w\" not found","code":404}"#;
-        let error = http_error("cannot call 'echo'", StatusCode::NOT_FOUND, body);
+        let error = http_error("cannot call 'echo'", "w", StatusCode::NOT_FOUND, body);
         assert_eq!(
             error.render(),
             "error: cannot call 'echo': services \"w\" not found\nhint: kubectl mcp server list"
@@ -130,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_quoted_shortly() {
-        let error = http_error("x", StatusCode::BAD_GATEWAY, b"<html>\x1b[2J");
+        let error = http_error("x", "w", StatusCode::BAD_GATEWAY, b"<html>\x1b[2J");
         assert_eq!(error.to_string(), "x: 502 Bad Gateway: <html>\\u{1b}[2J");
     }
 }
