@@ -82,6 +82,8 @@ reasons! {
     BadRequest => "bad_request",
     /// The MCP session is unknown, or of somebody else.
     McpSessionNotFound => "mcp_session_not_found",
+    /// Too much is under way.
+    ServerBusy => "server_busy",
     /// The server could not be reached.
     UpstreamUnavailable => "upstream_unavailable",
     /// The server's answer had to be filtered and is not what MCP says.

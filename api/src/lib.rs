@@ -48,7 +48,9 @@ pub use session::{MCPAgentSession, MCPAgentSessionSpec, SessionPhase, SessionSta
 pub use status::{Discovered, Phase, ServerInfo, ServerStatus};
 pub use workload::{Autoscaling, Canary, Rollout, RolloutStrategy};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
 use kube::CustomResourceExt as _;
 
 /// The API group of every kind of this project.
@@ -65,13 +67,37 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         MCPPolicy::crd(),
     ];
     for crd in &mut crds {
-        crd.metadata.labels = Some(
-            [(names::PART_OF.to_owned(), names::PROJECT.to_owned())]
-                .into_iter()
-                .collect(),
-        );
+        crd.metadata.labels = Some([(names::PART_OF.to_owned(), names::PROJECT.to_owned())].into());
+        for version in &mut crd.spec.versions {
+            let schema = version.schema.iter_mut();
+            schema
+                .flat_map(|s| s.open_api_v3_schema.iter_mut())
+                .for_each(without_null);
+        }
     }
     crds
+}
+
+/// Takes `null` out of a schema. The derive allows it for every optional field, but `kubectl apply` stumbles over a null
+/// in an enum (kube#1906), and a field that is there and null would be neither set nor unset for CEL's `has()`.
+fn without_null(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    if let Some(values) = &mut schema.enum_ {
+        values.retain(|value| !value.0.is_null());
+    }
+    schema
+        .properties
+        .iter_mut()
+        .flat_map(|p| p.values_mut())
+        .for_each(without_null);
+    match &mut schema.items {
+        Some(JSONSchemaPropsOrArray::Schema(items)) => without_null(items),
+        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(without_null),
+        None => {}
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        without_null(values);
+    }
 }
 
 #[cfg(test)]

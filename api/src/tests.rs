@@ -118,3 +118,15 @@ fn a_server_written_by_a_person_is_read_as_it_stands() {
     );
     assert_eq!(serde_json::to_value(&server).unwrap(), text);
 }
+
+#[test]
+fn no_schema_speaks_of_null() {
+    for (kind, schema) in schemas() {
+        let text = schema.to_string();
+        assert!(
+            !text.contains("null"),
+            "{kind}: {}",
+            &text[text.find("null").unwrap_or(0)..][..60]
+        );
+    }
+}

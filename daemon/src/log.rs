@@ -8,8 +8,9 @@ pub struct LogArgs {
     /// Form of the log lines.
     #[arg(long, env = "LOG_FORMAT", default_value = "json", value_enum)]
     pub log_format: Format,
-    /// What to log: a level, or directives such as `info,kube=debug`.
-    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    /// What to log: a level, or directives such as `info,kube=debug`. Of rustls only errors, because any client can make
+    /// it warn.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info,rustls=error")]
     pub log_level: String,
 }
 

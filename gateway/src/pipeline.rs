@@ -4,30 +4,32 @@
 //! - filter - audit. A step that refuses ends the exchange; every outcome makes an audit line.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use access::{Judge, Reason, authenticate};
+use access::{Judge, Reason};
 use api::AuditSink;
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method as Verb, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Incoming};
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::answer::Answer;
-use crate::audit::{Audit, Record};
-use crate::body::{EventFilter, Finish, LARGEST, ReplyBody, Watchdog};
-use crate::filter::{self, Filtered};
+use crate::audit::Audit;
+use crate::body::{Finish, ReplyBody};
+use crate::exchange::{Exchange, Step, refuse};
 use crate::headers;
 use crate::identity::{self, Known};
 use crate::message::{self, Kind, Message};
-use crate::metrics::{Decision, Metrics};
+use crate::metrics::Metrics;
 use crate::policy::{Store, View};
-use crate::protocol::{Era, LEGACY, List, MODERN, Method, code};
+use crate::protocol::{Era, LEGACY, MODERN, Method, code};
+use crate::reply::{allow_origin, no_answer, preflight, reply};
 use crate::seal::Sealer;
-use crate::upstream::{self, Upstream};
+use crate::upstream::Upstream;
 
 /// How long a caller may take to send its body.
 const BODY: Duration = Duration::from_secs(30);
@@ -47,37 +49,12 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// The largest body that is taken, in bytes.
     pub largest_body: usize,
+    /// Room for the bodies that are under way, in KiB.
+    pub bodies: Semaphore,
     /// Namespace and name of the server, for audit lines.
     pub namespace: Arc<str>,
     /// See `namespace`.
     pub server: Arc<str>,
-}
-
-/// The answer of a step that refuses, with the id that it answers.
-struct Refusal {
-    answer: Answer,
-    id: Option<String>,
-}
-
-impl From<Answer> for Refusal {
-    fn from(answer: Answer) -> Self {
-        Self { answer, id: None }
-    }
-}
-
-/// Boxed, because an answer is large and refusals are rare.
-type Step<T> = Result<T, Box<Refusal>>;
-
-fn refuse<T>(answer: Answer) -> Step<T> {
-    Err(Box::new(answer.into()))
-}
-
-/// What an exchange knows so far, for the audit line.
-struct Exchange {
-    record: Record,
-    decision: Decision,
-    view: Option<Arc<View>>,
-    began: Instant,
 }
 
 /// Answers one request. Never fails: whatever goes wrong is an answer.
@@ -219,7 +196,7 @@ async fn post(
 ) -> Step<Response<ReplyBody>> {
     let (parts, incoming) = request.into_parts();
     check_type(&parts.headers)?;
-    let body = collect(incoming, gateway.largest_body).await?;
+    let (body, _room) = collect(incoming, gateway).await?;
     exchange.record.bytes_in = body.len() as u64;
     let message = Message::read(&body).or_else(|error| refuse(no_message(&error)))?;
     exchange.message(&message, &body);
@@ -256,8 +233,9 @@ fn check_type(headers: &HeaderMap) -> Step<()> {
     }
 }
 
-/// The whole body, if it is small enough and comes soon enough.
-async fn collect(incoming: Incoming, most: usize) -> Step<Bytes> {
+/// The whole body, if it is small enough and comes soon enough; and its room, to be held until it is forwarded.
+async fn collect(incoming: Incoming, gateway: &Gateway) -> Step<(Bytes, SemaphorePermit<'_>)> {
+    let most = gateway.largest_body;
     let too_large = || {
         let message = format!("the body must not be larger than {most} bytes");
         refuse(Answer {
@@ -265,11 +243,28 @@ async fn collect(incoming: Incoming, most: usize) -> Step<Bytes> {
             ..Answer::bad_request(message)
         })
     };
-    if incoming.size_hint().lower() > most as u64 {
+    let size = incoming.size_hint();
+    if size.lower() > most as u64 {
+        discard(incoming, 4 * most).await;
         return too_large();
     }
+    let expected = size
+        .exact()
+        .and_then(|size| usize::try_from(size).ok())
+        .unwrap_or(most);
+    let Ok(mut room) = gateway.bodies.try_acquire_many(kib(expected)) else {
+        return refuse(Answer::unavailable(
+            Reason::ServerBusy,
+            "too many messages are under way: try again",
+        ));
+    };
     match tokio::time::timeout(BODY, Limited::new(incoming, most).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Ok(collected)) => {
+            let body = collected.to_bytes();
+            // Room that was kept for a body of unknown size goes back.
+            drop(room.split((kib(expected) - kib(body.len())) as usize));
+            Ok((body, room))
+        }
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => too_large(),
         Ok(Err(_)) => refuse(Answer::bad_request("the body ended early")),
         Err(_) => refuse(Answer {
@@ -277,6 +272,28 @@ async fn collect(incoming: Incoming, most: usize) -> Step<Bytes> {
             ..Answer::bad_request(format!("the body must come within {} s", BODY.as_secs()))
         }),
     }
+}
+
+/// Reads a body that is not wanted, up to a bound: a caller who is still sending when the connection closes would not
+/// see the answer.
+async fn discard(mut incoming: Incoming, most: usize) {
+    let reading = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = incoming.frame().await {
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > most {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(BODY, reading).await.is_err() {
+        tracing::debug!("a body that was too large did not end in time");
+    }
+}
+
+/// KiB begun, at least one.
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
 }
 
 fn no_message(error: &message::Error) -> Answer {
@@ -467,308 +484,4 @@ async fn without_body(
         .await
         .or_else(|e| refuse(no_answer(&e)))?;
     reply(gateway, response, known, era, None, None).await
-}
-
-fn no_answer(error: &upstream::Error) -> Answer {
-    let status = match error {
-        upstream::Error::Connect(_) => StatusCode::SERVICE_UNAVAILABLE,
-        upstream::Error::Broken(_) | upstream::Error::Request(_) => StatusCode::BAD_GATEWAY,
-        upstream::Error::Timeout => StatusCode::GATEWAY_TIMEOUT,
-    };
-    tracing::warn!(%error, "no answer from the server");
-    let message = match error {
-        upstream::Error::Connect(_) => "the server behind the gateway cannot be reached",
-        upstream::Error::Broken(_) | upstream::Error::Request(_) => {
-            "the server behind the gateway ended the connection"
-        }
-        upstream::Error::Timeout => "the server behind the gateway did not answer in time",
-    };
-    Answer {
-        status,
-        ..Answer::upstream(Reason::UpstreamUnavailable, message)
-    }
-}
-
-/// The server's answer as the caller may see it. `list` is what must be filtered in it.
-async fn reply(
-    gateway: &Arc<Gateway>,
-    response: Response<Incoming>,
-    known: Known,
-    era: Era,
-    list: Option<List>,
-    id: Option<String>,
-) -> Step<Response<ReplyBody>> {
-    let (parts, incoming) = response.into_parts();
-    let invalid = |message: &str| refuse(Answer::upstream(Reason::UpstreamInvalid, message));
-    if parts.status.is_redirection() {
-        return invalid("the server behind the gateway answered with a redirect");
-    }
-    if parts.status == StatusCode::UNAUTHORIZED {
-        return invalid("the server behind the gateway does not accept the gateway");
-    }
-    let mut headers = headers::to_caller(&parts.headers);
-    if era == Era::Legacy
-        && let Ok(Some(session)) = headers::single(&parts.headers, &headers::SESSION_ID)
-    {
-        match gateway
-            .sealer
-            .seal(session, &known.principal)
-            .map(|id| HeaderValue::from_str(&id))
-        {
-            Ok(Ok(sealed)) => drop(headers.insert(headers::SESSION_ID, sealed)),
-            Ok(Err(_)) | Err(_) => {
-                return invalid(
-                    "the server behind the gateway gave a session id that cannot be used",
-                );
-            }
-        }
-    }
-    let stream = headers::is_event_stream(&parts.headers);
-    // A standalone stream answers no request, but after a reconnect it may repeat a list.
-    let filtered = list.is_some() || (id.is_none() && stream);
-    let body = match (filtered && parts.status.is_success(), stream) {
-        (true, true) => {
-            let (store, caller) = (Arc::clone(&gateway.store), known.caller.clone());
-            ReplyBody::events(
-                incoming,
-                EventFilter {
-                    store,
-                    caller,
-                    expected: list,
-                    id,
-                },
-            )
-        }
-        (true, false) => filtered_json(gateway, &parts.headers, incoming, &known, list).await?,
-        (false, _) => ReplyBody::relay(incoming),
-    };
-    let body = match known.hash {
-        Some(hash) if stream => body.watched(session_end(Arc::clone(&gateway.store), hash)),
-        Some(_) | None => body,
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = parts.status;
-    *response.headers_mut() = headers;
-    Ok(response)
-}
-
-/// A list that comes as one JSON document.
-async fn filtered_json(
-    gateway: &Gateway,
-    headers: &HeaderMap,
-    incoming: Incoming,
-    known: &Known,
-    list: Option<List>,
-) -> Step<ReplyBody> {
-    let invalid = |message: String| refuse(Answer::upstream(Reason::UpstreamInvalid, message));
-    if headers::media_type(headers).as_deref() != Some("application/json")
-        || headers.contains_key(header::CONTENT_ENCODING)
-    {
-        return invalid(
-            "the server's answer must be JSON or a stream of events, and not compressed".to_owned(),
-        );
-    }
-    let Ok(collected) = Limited::new(incoming, LARGEST).collect().await else {
-        return invalid(format!(
-            "the server's answer ended early, or is larger than {LARGEST} bytes"
-        ));
-    };
-    let bytes = collected.to_bytes();
-    let Some(view) = gateway.store.view() else {
-        return refuse(Answer::unavailable(
-            Reason::PolicyUnavailable,
-            "the gateway has no access bundle",
-        ));
-    };
-    let judge = Judge::new(&view.bundle, &known.caller, Timestamp::now());
-    match filter::message(&bytes, list, &judge) {
-        Ok(Filtered::Same) => Ok(ReplyBody::full(bytes)),
-        Ok(Filtered::Changed(changed)) => Ok(ReplyBody::full(changed)),
-        Err(error) => invalid(error.to_string()),
-    }
-}
-
-/// Resolves when the session behind `hash` is revoked, over or gone.
-fn session_end(store: Arc<Store>, hash: String) -> Watchdog {
-    Box::pin(async move {
-        let mut news = store.changes();
-        loop {
-            let now = Timestamp::now();
-            let caller = store
-                .view()
-                .and_then(|view| authenticate(&view.bundle, &hash, now).ok());
-            let Some(session) = caller.and_then(|caller| caller.session) else {
-                return;
-            };
-            let left =
-                Duration::try_from(session.expires_at.duration_since(now)).unwrap_or_default();
-            tokio::select! {
-                told = news.changed() => if told.is_err() { return },
-                () = tokio::time::sleep(left.min(Duration::from_secs(3600))) => {}
-            }
-        }
-    })
-}
-
-fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-    headers.insert(
-        header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate"),
-    );
-}
-
-/// The answer to a browser that asks whether it may call.
-fn preflight() -> Response<ReplyBody> {
-    let mut response = Response::new(ReplyBody::full(Bytes::new()));
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    let headers = response.headers_mut();
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static("POST, GET, DELETE"),
-    );
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static(
-            "Authorization, Content-Type, Accept, Last-Event-ID, MCP-Protocol-Version, Mcp-Session-Id, Mcp-Method, \
-             Mcp-Name, X-MCP-Session-Token, traceparent, tracestate",
-        ),
-    );
-    headers.insert(
-        header::ACCESS_CONTROL_MAX_AGE,
-        HeaderValue::from_static("600"),
-    );
-    response
-}
-
-impl Exchange {
-    fn new(gateway: &Gateway, request: &Request<Incoming>) -> Self {
-        let verb = match *request.method() {
-            Verb::POST => "POST",
-            Verb::GET => "GET",
-            Verb::DELETE => "DELETE",
-            Verb::OPTIONS => "OPTIONS",
-            _ => "other",
-        };
-        let record = Record {
-            time: Timestamp::now(),
-            kind: "audit",
-            namespace: Arc::clone(&gateway.namespace),
-            server: Arc::clone(&gateway.server),
-            principal: None,
-            agent: None,
-            http_method: verb,
-            method: None,
-            name: None,
-            decision: Decision::Deny.as_str(),
-            reason: Reason::BadRequest,
-            grant: None,
-            session: None,
-            trust: None,
-            status: 0,
-            latency_ms: 0.0,
-            bytes_in: 0,
-            bytes: 0,
-            era: None,
-            trace_id: trace_id(request.headers()),
-            arguments_sha256: None,
-            policy: None,
-        };
-        Self {
-            record,
-            decision: Decision::Deny,
-            view: None,
-            began: Instant::now(),
-        }
-    }
-
-    fn known(&mut self, known: &Known) {
-        self.record.principal = Some(known.caller.identity.to_string());
-        self.record.agent.clone_from(&known.caller.identity.agent);
-        self.record.session = known
-            .caller
-            .session
-            .as_ref()
-            .map(|session| session.name.clone());
-    }
-
-    fn message(&mut self, message: &Message, body: &[u8]) {
-        // A method can be as long as the body; the line need not.
-        let method = if message.kind == Kind::Response {
-            "response"
-        } else {
-            &message.method
-        };
-        self.record.method = Some(method.chars().take(256).collect());
-        self.record.name = message.name.clone().or_else(|| message.uri.clone());
-        self.record.arguments_sha256 = message
-            .arguments
-            .clone()
-            .map(|range| format!("{:x}", Sha256::digest(&body[range])));
-    }
-
-    fn decide(&mut self, decision: Decision, reason: Reason) {
-        self.decision = decision;
-        self.record.decision = decision.as_str();
-        self.record.reason = reason;
-    }
-
-    fn allowed(&mut self, reason: Reason) {
-        self.decide(Decision::Allow, reason);
-    }
-
-    fn verdict(&mut self, item: &access::Item<'_>, verdict: &access::Verdict) {
-        let decision = match (verdict.allowed, verdict.would_deny) {
-            (false, _) => Decision::Deny,
-            (true, true) => Decision::WouldDeny,
-            (true, false) => Decision::Allow,
-        };
-        self.decide(decision, verdict.reason);
-        self.record.name = Some(item.name().to_owned());
-        self.record.grant.clone_from(&verdict.grant);
-        self.record.trust = verdict.trust;
-    }
-
-    fn refused(&mut self, refusal: Refusal) -> Response<ReplyBody> {
-        let answer = refusal.answer;
-        // What access allowed stays allowed in the audit line, even if the server then fails.
-        let reason = answer.reason;
-        if matches!(
-            reason,
-            Reason::UpstreamUnavailable | Reason::UpstreamInvalid
-        ) {
-            self.record.reason = reason;
-        } else {
-            self.decide(Decision::Deny, reason);
-        }
-        let body = if answer.status == StatusCode::ACCEPTED {
-            Vec::new()
-        } else {
-            answer.body(refusal.id.as_deref())
-        };
-        let mut response = Response::new(ReplyBody::full(body));
-        *response.status_mut() = answer.status;
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
-        if answer.status == StatusCode::UNAUTHORIZED {
-            let value = if reason == Reason::MissingBearerToken {
-                r#"Bearer realm="kubectl-mcp""#
-            } else {
-                r#"Bearer realm="kubectl-mcp", error="invalid_token""#
-            };
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(value));
-        }
-        response
-    }
-}
-
-/// The trace id of a `traceparent` header, if it is one.
-fn trace_id(headers: &HeaderMap) -> Option<String> {
-    let value = headers::single(headers, &HeaderName::from_static("traceparent")).ok()??;
-    let id = value.split('-').nth(1)?;
-    (id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())).then(|| id.to_ascii_lowercase())
 }

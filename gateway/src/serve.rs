@@ -28,6 +28,8 @@ use crate::upstream::Upstream;
 
 /// Most connections at a time.
 const CONNECTIONS: usize = 1024;
+/// How many of the largest bodies may be under way at a time; of smaller ones as many as take the same room.
+const BODIES: usize = 8;
 /// How long a caller may take to send the head of a request.
 const HEAD: Duration = Duration::from_secs(10);
 /// Bytes that one connection buffers at most: also the bound of the head of a request.
@@ -82,6 +84,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         audit,
         metrics,
         largest_body: args.max_body as usize,
+        bodies: Semaphore::new(BODIES * (args.max_body as usize / 1024 + 1)),
         namespace: args.namespace.into(),
         server: args.server.into(),
     });

@@ -1,7 +1,11 @@
 //! The bundle by a real API server: `KUBECTL_MCP_TEST_KUBECONFIG` names one.
 
 #![allow(missing_docs, reason = "a test")]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "clippy knows only test functions as tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "clippy knows only test functions as tests"
+)]
 
 mod support;
 

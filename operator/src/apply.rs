@@ -17,6 +17,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::context::Context;
+use crate::reconcile::said;
 
 /// Annotation: the hash of what was applied last. A field that is no longer wanted shows only here.
 const APPLIED: &str = "kubectl-mcp.dev/applied";
@@ -37,7 +38,7 @@ pub enum Error {
         name: String,
     },
     /// The object could not be read.
-    #[error("cannot read {kind} {name}: {source}")]
+    #[error("cannot read {kind} {name}: {}", said(source))]
     Read {
         /// Kind of the object.
         kind: String,
@@ -47,7 +48,7 @@ pub enum Error {
         source: Box<kube::Error>,
     },
     /// The object could not be written.
-    #[error("cannot write {kind} {name}: {source}")]
+    #[error("cannot write {kind} {name}: {}", said(source))]
     Write {
         /// Kind of the object.
         kind: String,
@@ -57,7 +58,7 @@ pub enum Error {
         source: Box<kube::Error>,
     },
     /// The object could not be deleted.
-    #[error("cannot delete {kind} {name}: {source}")]
+    #[error("cannot delete {kind} {name}: {}", said(source))]
     Delete {
         /// Kind of the object.
         kind: String,
@@ -221,10 +222,11 @@ where
 /// The first 16 hexadecimal digits of the SHA-256 of a JSON text.
 pub fn fingerprint(value: &Value) -> String {
     let digest = Sha256::digest(value.to_string().as_bytes());
-    digest[..8]
+    let first = digest
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+        .take(8)
+        .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    format!("{first:016x}")
 }
 
 /// Whether everything that is wanted stands in what is there. What others added, and what the API server filled in,

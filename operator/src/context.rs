@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use api::MCPPolicy;
 use jiff::Timestamp;
-use kube::Client;
 use kube::runtime::reflector::ObjectRef;
+use kube::{Client, Resource};
 use rules::{Facts, Known, NamespaceFacts, Operation, PolicySet};
 
 use crate::backoff::Backoff;
@@ -68,6 +68,13 @@ impl Context {
             .get(&ObjectRef::new(namespace))
             .and_then(|n| n.metadata.labels.clone())
             .unwrap_or_default()
+    }
+
+    /// Whether the object's namespace is being deleted: nothing can be made in it any more.
+    pub fn is_ending<K: Resource<DynamicType = ()>>(&self, object: &K) -> bool {
+        let namespace = object.meta().namespace.as_deref().unwrap_or_default();
+        let namespace = self.caches.namespaces.get(&ObjectRef::new(namespace));
+        namespace.is_some_and(|n| n.metadata.deletion_timestamp.is_some())
     }
 
     /// All policies.

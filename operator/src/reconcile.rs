@@ -27,7 +27,7 @@ pub trait Reason: std::error::Error {
 
 /// A status could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write the status of {kind} {name}: {source}")]
+#[error("cannot write the status of {kind} {name}: {}", said(source))]
 pub struct StatusError {
     kind: String,
     name: String,
@@ -59,10 +59,10 @@ pub async fn run<K, F, Fut, E>(
         Box::pin(async move {
             let began = Instant::now();
             let result = work.await;
-            let word = result.as_ref().map_or_else(Reason::reason, |_| "ok");
+            let outcome = result.as_ref().map_or_else(Reason::reason, |_| "ok");
             context
                 .metrics
-                .reconciled(K::kind(&()).as_ref(), word, began.elapsed());
+                .reconciled(K::kind(&()).as_ref(), outcome, began.elapsed());
             if result.is_ok() {
                 context.backoff.succeeded(&key(object.as_ref()));
             }
@@ -124,6 +124,14 @@ where
         }
     }
     Ok(())
+}
+
+/// What the API server said, without the rest of its answer.
+pub fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 /// How long until a moment, and a little more, so that it has passed by then.

@@ -4,19 +4,58 @@ use crate::platform::Platform;
 
 /// An object, and what the API server must say of it.
 const REFUSED: [(&str, &str); 13] = [
-    ("kind: MCPServer\nspec: {}", "must have exactly one of image, toolSelector and remote"),
-    ("kind: MCPServer\nspec: {image: a, remote: {url: 'https://x.example'}}", "must have exactly one of image, toolSelector and remote"),
-    ("kind: MCPServer\nspec: {image: 'r.example/a:1', imageTag: '2'}", "imageTag must not be set when image has a tag or a digest"),
-    ("kind: MCPServer\nspec: {image: a, registryOverride: r.example, useProvisionedRegistry: true}", "registryOverride and useProvisionedRegistry must not both be set"),
-    ("kind: MCPServer\nspec: {image: a, port: 8091}", "port must not be the gateway's port"),
-    ("kind: MCPServer\nspec: {image: a, gateway: {port: 8088}}", "port must not be the gateway's port"),
-    ("kind: MCPServer\nspec: {image: a, transport: stdio, port: 9000}", "a stdio server has no port and no path"),
-    ("kind: MCPServer\nspec: {image: a, port: 70000}", "should be less than or equal to 65535"),
-    ("kind: MCPServer\nspec: {image: a, transport: carrier-pigeon}", "Unsupported value"),
-    ("kind: MCPServer\nspec: {image: a, auth: {mode: header}}", "mode header needs trustedProxies"),
-    ("kind: MCPServer\nspec: {image: a, tools: [{name: t}, {name: t}]}", "Duplicate value"),
-    ("kind: MCPAccessGrant\nspec: {serverRef: {name: s}, subject: {agentID: robot}}", "an agentID alone is self-declared and names nobody"),
-    ("kind: MCPAgentSession\nspec: {serverRef: {name: s}, subject: {humanID: a}, expiresAt: '2030-01-01T00:00:00Z', tokenHash: short}", "tokenHash"),
+    (
+        "kind: MCPServer\nspec: {}",
+        "must have exactly one of image, toolSelector and remote",
+    ),
+    (
+        "kind: MCPServer\nspec: {image: a, remote: {url: 'https://x.example'}}",
+        "must have exactly one of image, toolSelector and remote",
+    ),
+    (
+        "kind: MCPServer\nspec: {image: 'r.example/a:1', imageTag: '2'}",
+        "imageTag must not be set when image has a tag or a digest",
+    ),
+    (
+        "kind: MCPServer\nspec: {image: a, registryOverride: r.example, useProvisionedRegistry: true}",
+        "registryOverride and useProvisionedRegistry must not both be set",
+    ),
+    (
+        "kind: MCPServer\nspec: {image: a, port: 8091}",
+        "port must not be the gateway's port",
+    ),
+    (
+        "kind: MCPServer\nspec: {image: a, gateway: {port: 8088}}",
+        "port must not be the gateway's port",
+    ),
+    (
+        "kind: MCPServer\nspec: {image: a, transport: stdio, port: 9000}",
+        "a stdio server has no port and no path",
+    ),
+    (
+        "kind: MCPServer\nspec: {image: a, port: 70000}",
+        "should be less than or equal to 65535",
+    ),
+    (
+        "kind: MCPServer\nspec: {image: a, transport: carrier-pigeon}",
+        "Unsupported value",
+    ),
+    (
+        "kind: MCPServer\nspec: {image: a, auth: {mode: header}}",
+        "mode header needs trustedProxies",
+    ),
+    (
+        "kind: MCPServer\nspec: {image: a, tools: [{name: t}, {name: t}]}",
+        "Duplicate value",
+    ),
+    (
+        "kind: MCPAccessGrant\nspec: {serverRef: {name: s}, subject: {agentID: robot}}",
+        "an agentID alone is self-declared and names nobody",
+    ),
+    (
+        "kind: MCPAgentSession\nspec: {serverRef: {name: s}, subject: {humanID: a}, expiresAt: '2030-01-01T00:00:00Z', tokenHash: short}",
+        "tokenHash",
+    ),
 ];
 
 fn object(text: &str) -> String {
@@ -29,8 +68,14 @@ fn the_schema_alone_refuses_what_one_object_shows() {
     platform.environment.with_namespace("cel", |namespace| {
         for (text, expected) in REFUSED {
             let arguments = ["create", "-n", namespace, "--dry-run=server", "-f", "-"];
-            let said = platform.environment.kubectl_with(&arguments, &object(text)).expect_failure();
-            assert!(said.contains(expected), "{text}\nexpected {expected:?} in:\n{said}");
+            let said = platform
+                .environment
+                .kubectl_with(&arguments, &object(text))
+                .expect_failure();
+            assert!(
+                said.contains(expected),
+                "{text}\nexpected {expected:?} in:\n{said}"
+            );
         }
     });
 }
@@ -62,6 +107,9 @@ fn what_must_not_change_cannot_be_changed() {
 #[test]
 fn kubectl_explain_is_the_reference() {
     let platform = Platform::bare();
-    let said = platform.environment.kubectl(&["explain", "mcpserver.spec.tools"]).expect_ok();
+    let said = platform
+        .environment
+        .kubectl(&["explain", "mcpserver.spec.tools"])
+        .expect_ok();
     assert!(said.contains("Tools that may be granted"), "{said}");
 }

@@ -3,6 +3,12 @@
 //!
 //! `cargo xtask test` brings up what a layer needs and says where it is by environment variables; see [`Environment`].
 
+#![allow(
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a harness for tests says what is wrong by panicking"
+)]
+
 mod process;
 
 use std::path::{Path, PathBuf};
@@ -30,14 +36,16 @@ impl Environment {
     ///
     /// # Panics
     /// When the variables are missing: the layer was started by hand.
-    #[allow(clippy::panic)]
     pub fn from_env() -> Self {
         let path = |name: &str| {
-            std::env::var_os(name).map(PathBuf::from).unwrap_or_else(|| {
+            std::env::var_os(name).map_or_else(|| {
                 panic!("{name} is not set; run the whole layer with: cargo xtask test --layer api|cluster")
-            })
+            }, PathBuf::from)
         };
-        Self { kubeconfig: path("KUBECTL_MCP_TEST_KUBECONFIG"), bin: path("KUBECTL_MCP_TEST_BIN") }
+        Self {
+            kubeconfig: path("KUBECTL_MCP_TEST_KUBECONFIG"),
+            bin: path("KUBECTL_MCP_TEST_BIN"),
+        }
     }
 
     /// A command that finds the project's binaries first and the cluster under test only.
@@ -46,7 +54,10 @@ impl Environment {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::iter::once(self.bin.clone()).chain(std::env::split_paths(&path));
         command
-            .env("PATH", std::env::join_paths(folders).expect("no folder of PATH holds a colon"))
+            .env(
+                "PATH",
+                std::env::join_paths(folders).expect("no folder of PATH holds a colon"),
+            )
             .env("KUBECONFIG", &self.kubeconfig)
             .env("NO_COLOR", "1")
             .env_remove("POD_NAMESPACE")
@@ -67,7 +78,8 @@ impl Environment {
     /// The object as JSON, if it exists.
     pub fn get(&self, arguments: &[&str]) -> Option<Value> {
         let said = self.kubectl(&[&["get", "-o", "json"], arguments].concat());
-        said.ok.then(|| serde_json::from_str(&said.out).expect("kubectl prints JSON"))
+        said.ok
+            .then(|| serde_json::from_str(&said.out).expect("kubectl prints JSON"))
     }
 
     /// Makes a namespace, runs the test in it, and deletes it whatever happened. What was in it is printed when the
@@ -77,8 +89,12 @@ impl Environment {
     /// When the namespace cannot be made, or the test panics.
     pub fn with_namespace(&self, name: &str, test: impl FnOnce(&str)) {
         let namespace = format!("test-{name}-{}", std::process::id());
-        self.kubectl(&["create", "namespace", &namespace]).expect_ok();
-        let guard = NamespaceGuard { environment: self, namespace: &namespace };
+        self.kubectl(&["create", "namespace", &namespace])
+            .expect_ok();
+        let guard = NamespaceGuard {
+            environment: self,
+            namespace: &namespace,
+        };
         test(&namespace);
         drop(guard);
     }
@@ -94,7 +110,8 @@ impl Drop for NamespaceGuard<'_> {
         if std::thread::panicking() {
             self.dump();
         }
-        self.environment.kubectl(&["delete", "namespace", self.namespace, "--wait=false"]);
+        self.environment
+            .kubectl(&["delete", "namespace", self.namespace, "--wait=false"]);
     }
 }
 
@@ -105,10 +122,24 @@ impl NamespaceGuard<'_> {
         for arguments in [
             vec!["get", kinds, "-n", self.namespace, "-o", "wide"],
             vec!["get", "mcp", "-n", self.namespace, "-o", "yaml"],
-            vec!["logs", "-n", self.namespace, "-l", "app.kubernetes.io/part-of=kubectl-mcp", "--all-containers", "--tail=40", "--prefix"],
+            vec![
+                "logs",
+                "-n",
+                self.namespace,
+                "-l",
+                "app.kubernetes.io/part-of=kubectl-mcp",
+                "--all-containers",
+                "--tail=40",
+                "--prefix",
+            ],
         ] {
             let said = self.environment.kubectl(&arguments);
-            eprintln!("$ kubectl {}\n{}{}", arguments.join(" "), said.out, said.err);
+            eprintln!(
+                "$ kubectl {}\n{}{}",
+                arguments.join(" "),
+                said.out,
+                said.err
+            );
         }
     }
 }
@@ -144,16 +175,27 @@ impl Said {
             .spawn()
             .expect("the program starts");
         // A program that ends early closes its end; what it said tells more.
-        let _ = child.stdin.take().expect("stdin was asked for").write_all(input.as_bytes());
+        let _ = child
+            .stdin
+            .take()
+            .expect("stdin was asked for")
+            .write_all(input.as_bytes());
         let output = child.wait_with_output().expect("the program ends");
         Self::from_output(command, &output)
     }
 
     fn from_output(command: &Command, output: &Output) -> Self {
-        let name = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = Path::new(command.get_program())
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let words = command.get_args().map(|a| a.to_string_lossy().into_owned());
         Self {
-            command: std::iter::once(name).chain(words).collect::<Vec<_>>().join(" "),
+            command: std::iter::once(name)
+                .chain(words)
+                .collect::<Vec<_>>()
+                .join(" "),
             ok: output.status.success(),
             code: output.status.code(),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -171,7 +213,11 @@ impl Said {
     /// # Panics
     /// When it failed.
     pub fn expect_ok(self) -> String {
-        assert!(self.ok, "`{}` failed ({:?}):\n{}{}", self.command, self.code, self.out, self.err);
+        assert!(
+            self.ok,
+            "`{}` failed ({:?}):\n{}{}",
+            self.command, self.code, self.out, self.err
+        );
         self.out
     }
 
@@ -180,7 +226,11 @@ impl Said {
     /// # Panics
     /// When it succeeded.
     pub fn expect_failure(self) -> String {
-        assert!(!self.ok, "`{}` should have failed:\n{}", self.command, self.out);
+        assert!(
+            !self.ok,
+            "`{}` should have failed:\n{}",
+            self.command, self.out
+        );
         self.text()
     }
 }
@@ -189,14 +239,16 @@ impl Said {
 ///
 /// # Panics
 /// When there is none before [`DEADLINE`]; the last complaint is printed.
-#[allow(clippy::panic)]
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
     loop {
         match ask() {
             Ok(answer) => return answer,
             Err(complaint) if start.elapsed() > DEADLINE => {
-                panic!("{what}: not within {} s; last seen: {complaint}", DEADLINE.as_secs())
+                panic!(
+                    "{what}: not within {} s; last seen: {complaint}",
+                    DEADLINE.as_secs()
+                )
             }
             // Yields the processor between two looks; the condition decides, not this pause.
             Err(_) => std::thread::park_timeout(Duration::from_millis(100)),
@@ -209,7 +261,9 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> 
 /// # Panics
 /// When it is not there.
 pub fn fixture(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(name);
     assert!(path.exists(), "{} is missing", path.display());
     path
 }

@@ -28,7 +28,12 @@ impl Process {
             .stderr(file)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
-        Self { child, name: name.to_owned(), log, _folder: folder }
+        Self {
+            child,
+            name: name.to_owned(),
+            log,
+            _folder: folder,
+        }
     }
 
     /// What it printed so far.
@@ -46,7 +51,10 @@ impl Process {
     /// # Panics
     /// When the system does not say.
     pub fn runs(&mut self) -> bool {
-        self.child.try_wait().expect("the process is ours").is_none()
+        self.child
+            .try_wait()
+            .expect("the process is ours")
+            .is_none()
     }
 
     /// Ends it now, without a goodbye.

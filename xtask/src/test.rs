@@ -192,7 +192,18 @@ fn process(args: &Args) -> Result<(Counts, bool)> {
         ("KUBECTL_MCP_TEST_NODE", node.into_os_string()),
         ("KUBECTL_MCP_TEST_EVERYTHING", server.into_os_string()),
     ];
-    cargo_test(&["-p", "gateway"], &environment, args)
+    // Its test of the watch needs an API server, and is part of that layer.
+    let target = [
+        "-p",
+        "gateway",
+        "--lib",
+        "--bins",
+        "--test",
+        "everything",
+        "--test",
+        "refusals",
+    ];
+    cargo_test(&target, &environment, args)
 }
 
 fn api(args: &Args) -> Result<(Counts, bool)> {
@@ -209,7 +220,10 @@ fn api(args: &Args) -> Result<(Counts, bool)> {
             cluster.kubeconfig().into_os_string(),
         ),
     ];
-    let ran = cargo_test(&["-p", "tests", "--test", "api"], &environment, args);
+    let target = [
+        "-p", "tests", "--test", "api", "-p", "gateway", "--test", "watch",
+    ];
+    let ran = cargo_test(&target, &environment, args);
     drop(down);
     ran
 }

@@ -60,14 +60,14 @@ pub fn free_port() -> u16 {
 
 /// The server-everything of npm, or `None` where it is not installed.
 pub fn everything() -> Option<PathBuf> {
-    let path = std::env::var_os("KUBECTL_MCP_EVERYTHING").map(PathBuf::from);
+    let path = std::env::var_os("KUBECTL_MCP_TEST_EVERYTHING").map(PathBuf::from);
     if path.is_none() {
         assert!(
             std::env::var("CI").as_deref() != Ok("true"),
-            "KUBECTL_MCP_EVERYTHING must be set under CI=true"
+            "KUBECTL_MCP_TEST_EVERYTHING must be set under CI=true"
         );
         println!(
-            "left out because KUBECTL_MCP_EVERYTHING does not name server-everything's dist/index.js"
+            "left out because KUBECTL_MCP_TEST_EVERYTHING does not name server-everything's dist/index.js"
         );
     }
     path
@@ -447,16 +447,17 @@ fn serve_everything(path: &std::path::Path, port: u16, folder: &tempfile::TempDi
          };\n",
     )
     .unwrap();
-    let child = Command::new("node")
-        .arg("--require")
-        .arg(&preload)
-        .arg(path)
-        .arg("streamableHttp")
-        .env("PORT", port.to_string())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let child =
+        Command::new(std::env::var_os("KUBECTL_MCP_TEST_NODE").unwrap_or_else(|| "node".into()))
+            .arg("--require")
+            .arg(&preload)
+            .arg(path)
+            .arg("streamableHttp")
+            .env("PORT", port.to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
     Process(child)
 }
 

@@ -79,12 +79,11 @@ pub(super) async fn apply(
     let service = ensure(context, &caches.services, owner, service).await?;
     let deployment = ensure(context, &caches.deployments, owner, deployment).await?;
     let ingress_wanted = ingress.is_some();
-    let ingress = match ingress {
-        Some(wanted) => Some(ensure(context, &caches.ingresses, owner, wanted).await?),
-        None => {
-            remove(context, &caches.ingresses, owner, name).await?;
-            None
-        }
+    let ingress = if let Some(wanted) = ingress {
+        Some(ensure(context, &caches.ingresses, owner, wanted).await?)
+    } else {
+        remove(context, &caches.ingresses, owner, name).await?;
+        None
     };
     Ok(Applied {
         revision,

@@ -58,14 +58,14 @@ pub async fn run(context: Arc<Context>, triggers: UnboundedReceiver<ObjectRef<MC
 }
 
 async fn reconcile(server: &MCPServer, context: &Context) -> Result<Action, Error> {
-    if server.metadata.deletion_timestamp.is_some() {
+    if server.metadata.deletion_timestamp.is_some() || context.is_ending(server) {
         return Ok(Action::await_change());
     }
     let verdict = validate::validate(server, context);
     let (outcome, next) = match &verdict {
         Ok(valid) => {
             let wanted = build::build(valid);
-            let result = applied::apply(context, valid, wanted).await;
+            let result = Box::pin(applied::apply(context, valid, wanted)).await;
             let next = valid.next_change();
             (result.map(Some), next)
         }

@@ -14,6 +14,9 @@ use crate::shell::{capture, find};
 use crate::{paths, plugins, terminal};
 use transcript::Transcript;
 
+/// The rules that the bad server breaks.
+const FIVE: [&str; 5] = ["MCP0102", "MCP0105", "MCP0204", "MCP0304", "MCP0308"];
+
 /// Where the demo's server lives.
 const NAMESPACE: &str = "mcp-demo";
 
@@ -102,7 +105,6 @@ fn tell(transcript: &Transcript) -> Result<()> {
         "b",
         "A server with five mistakes is refused at apply, with all of them",
     );
-    const FIVE: [&str; 5] = ["MCP0102", "MCP0105", "MCP0204", "MCP0304", "MCP0308"];
     transcript.fails("kubectl apply -n mcp-demo -f docs/demo/bad.yaml", &FIVE)?;
     transcript.fails(
         "kubectl mcp lint -f docs/demo/bad.yaml --policy docs/demo/policy.yaml",

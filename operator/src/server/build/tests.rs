@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::apply::Owner;
 
-fn valid(spec: Value) -> Valid {
+fn valid(spec: &Value) -> Valid {
     let policy: MCPPolicy = serde_json::from_value(json!({
         "apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPPolicy", "metadata": {"name": "default"},
         "spec": {"defaults": {"ingressHost": "mcp.example.test"}}
@@ -46,7 +46,7 @@ fn minimal() -> Value {
 
 #[test]
 fn a_minimal_server_is_hardened_and_behind_its_gateway() {
-    let prepared = build(&valid(minimal()));
+    let prepared = build(&valid(&minimal()));
     insta::assert_yaml_snapshot!("deployment", prepared.deployment);
     insta::assert_yaml_snapshot!("service", prepared.service);
     insta::assert_yaml_snapshot!("ingress", prepared.ingress);
@@ -56,7 +56,7 @@ fn a_minimal_server_is_hardened_and_behind_its_gateway() {
 
 #[test]
 fn behind_a_gateway_the_servers_own_port_is_open_to_nobody() {
-    let prepared = build(&valid(minimal()));
+    let prepared = build(&valid(&minimal()));
     let ports: Vec<Value> = prepared
         .network_policy
         .spec
@@ -70,8 +70,8 @@ fn behind_a_gateway_the_servers_own_port_is_open_to_nobody() {
 
 #[test]
 fn only_the_gateway_gets_a_token_unless_the_server_asks_for_one() {
-    let mounts = |spec| {
-        let pod = build(&valid(spec))
+    let mounts = |spec: Value| {
+        let pod = build(&valid(&spec))
             .deployment
             .spec
             .unwrap()
@@ -100,7 +100,7 @@ fn only_the_gateway_gets_a_token_unless_the_server_asks_for_one() {
 fn direct_mode_has_no_gateway_and_leads_to_the_server() {
     let mut spec = minimal();
     spec["gateway"] = json!({"enabled": false});
-    let prepared = build(&valid(spec));
+    let prepared = build(&valid(&spec));
     let pod = prepared.deployment.spec.unwrap().template.spec.unwrap();
     assert_eq!(pod.containers.len(), 1);
     assert!(pod.containers[0].readiness_probe.is_some());
@@ -113,8 +113,8 @@ fn direct_mode_has_no_gateway_and_leads_to_the_server() {
 
 #[test]
 fn a_grant_or_a_session_never_changes_the_pod() {
-    let without = build(&valid(minimal()));
-    let mut later = valid(minimal());
+    let without = build(&valid(&minimal()));
+    let mut later = valid(&minimal());
     later.next_expiry = Some(jiff::Timestamp::UNIX_EPOCH);
     let with = build(&later);
     assert_eq!(without.deployment, with.deployment);
@@ -122,7 +122,7 @@ fn a_grant_or_a_session_never_changes_the_pod() {
 
 #[test]
 fn the_bundle_is_served_at_the_public_path_and_at_mcp() {
-    let settings = settings(&valid(minimal()).effective);
+    let settings = settings(&valid(&minimal()).effective);
     assert_eq!(settings.paths, ["/mcp", "/weather/mcp"]);
     assert!(settings.hosts.contains(&"mcp.example.test".to_owned()));
     assert!(settings.hosts.contains(&"weather.team-a.svc".to_owned()));

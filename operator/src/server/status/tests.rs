@@ -4,6 +4,7 @@ use api::MCPServer;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use k8s_openapi::api::networking::v1::Ingress;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use rules::PolicySet;
 use serde_json::json;
 
@@ -21,7 +22,7 @@ fn valid() -> Valid {
         effective: rules::effective(&server, &PolicySet::default()),
         owner: Owner {
             namespace: "team-a".to_owned(),
-            reference: Default::default(),
+            reference: OwnerReference::default(),
         },
         gateway_image: "gateway:1".to_owned(),
         system_namespace: "system".to_owned(),

@@ -1,0 +1,179 @@
+//! What is known of one exchange as it goes on: the refusal that may end it, and the audit line that it becomes.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use access::Reason;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method as Verb, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+use crate::answer::Answer;
+use crate::audit::Record;
+use crate::body::ReplyBody;
+use crate::headers;
+use crate::identity::Known;
+use crate::message::{Kind, Message};
+use crate::metrics::Decision;
+use crate::pipeline::Gateway;
+use crate::policy::View;
+
+/// The answer of a step that refuses, with the id that it answers.
+pub(crate) struct Refusal {
+    pub(crate) answer: Answer,
+    pub(crate) id: Option<String>,
+}
+
+impl From<Answer> for Refusal {
+    fn from(answer: Answer) -> Self {
+        Self { answer, id: None }
+    }
+}
+
+/// Boxed, because an answer is large and refusals are rare.
+pub(crate) type Step<T> = Result<T, Box<Refusal>>;
+
+pub(crate) fn refuse<T>(answer: Answer) -> Step<T> {
+    Err(Box::new(answer.into()))
+}
+
+/// What an exchange knows so far, for the audit line.
+pub(crate) struct Exchange {
+    pub(crate) record: Record,
+    pub(crate) decision: Decision,
+    pub(crate) view: Option<Arc<View>>,
+    pub(crate) began: Instant,
+}
+
+impl Exchange {
+    pub(crate) fn new(gateway: &Gateway, request: &Request<Incoming>) -> Self {
+        let verb = match *request.method() {
+            Verb::POST => "POST",
+            Verb::GET => "GET",
+            Verb::DELETE => "DELETE",
+            Verb::OPTIONS => "OPTIONS",
+            _ => "other",
+        };
+        let record = Record {
+            time: Timestamp::now(),
+            kind: "audit",
+            namespace: Arc::clone(&gateway.namespace),
+            server: Arc::clone(&gateway.server),
+            principal: None,
+            agent: None,
+            http_method: verb,
+            method: None,
+            name: None,
+            decision: Decision::Deny.as_str(),
+            reason: Reason::BadRequest,
+            grant: None,
+            session: None,
+            trust: None,
+            status: 0,
+            latency_ms: 0.0,
+            bytes_in: 0,
+            bytes: 0,
+            era: None,
+            trace_id: trace_id(request.headers()),
+            arguments_sha256: None,
+            policy: None,
+        };
+        Self {
+            record,
+            decision: Decision::Deny,
+            view: None,
+            began: Instant::now(),
+        }
+    }
+
+    pub(crate) fn known(&mut self, known: &Known) {
+        self.record.principal = Some(known.caller.identity.to_string());
+        self.record.agent.clone_from(&known.caller.identity.agent);
+        self.record.session = known
+            .caller
+            .session
+            .as_ref()
+            .map(|session| session.name.clone());
+    }
+
+    pub(crate) fn message(&mut self, message: &Message, body: &[u8]) {
+        // A method can be as long as the body; the line need not.
+        let method = if message.kind == Kind::Response {
+            "response"
+        } else {
+            &message.method
+        };
+        self.record.method = Some(method.chars().take(256).collect());
+        self.record.name = message.name.clone().or_else(|| message.uri.clone());
+        self.record.arguments_sha256 = message
+            .arguments
+            .clone()
+            .map(|range| format!("{:x}", Sha256::digest(&body[range])));
+    }
+
+    fn decide(&mut self, decision: Decision, reason: Reason) {
+        self.decision = decision;
+        self.record.decision = decision.as_str();
+        self.record.reason = reason;
+    }
+
+    pub(crate) fn allowed(&mut self, reason: Reason) {
+        self.decide(Decision::Allow, reason);
+    }
+
+    pub(crate) fn verdict(&mut self, item: &access::Item<'_>, verdict: &access::Verdict) {
+        let decision = match (verdict.allowed, verdict.would_deny) {
+            (false, _) => Decision::Deny,
+            (true, true) => Decision::WouldDeny,
+            (true, false) => Decision::Allow,
+        };
+        self.decide(decision, verdict.reason);
+        self.record.name = Some(item.name().to_owned());
+        self.record.grant.clone_from(&verdict.grant);
+        self.record.trust = verdict.trust;
+    }
+
+    pub(crate) fn refused(&mut self, refusal: Refusal) -> Response<ReplyBody> {
+        let answer = refusal.answer;
+        // What access allowed stays allowed in the audit line, even if the server then fails.
+        let reason = answer.reason;
+        if matches!(
+            reason,
+            Reason::UpstreamUnavailable | Reason::UpstreamInvalid
+        ) {
+            self.record.reason = reason;
+        } else {
+            self.decide(Decision::Deny, reason);
+        }
+        let body = if answer.status == StatusCode::ACCEPTED {
+            Vec::new()
+        } else {
+            answer.body(refusal.id.as_deref())
+        };
+        let mut response = Response::new(ReplyBody::full(body));
+        *response.status_mut() = answer.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        if answer.status == StatusCode::UNAUTHORIZED {
+            let value = if reason == Reason::MissingBearerToken {
+                r#"Bearer realm="kubectl-mcp""#
+            } else {
+                r#"Bearer realm="kubectl-mcp", error="invalid_token""#
+            };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+/// The trace id of a `traceparent` header, if it is one.
+fn trace_id(headers: &HeaderMap) -> Option<String> {
+    let value = headers::single(headers, &HeaderName::from_static("traceparent")).ok()??;
+    let id = value.split('-').nth(1)?;
+    (id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())).then(|| id.to_ascii_lowercase())
+}

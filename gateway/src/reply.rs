@@ -1,0 +1,197 @@
+//! The server's answer on its way to the caller: headers, sealed session id, filtered lists, and the end of a stream
+//! with its session. And what browsers are told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use access::{Judge, Reason, authenticate};
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use jiff::Timestamp;
+
+use crate::answer::Answer;
+use crate::body::{EventFilter, LARGEST, ReplyBody, Watchdog};
+use crate::exchange::{Step, refuse};
+use crate::filter::{self, Filtered};
+use crate::headers;
+use crate::identity::Known;
+use crate::pipeline::Gateway;
+use crate::policy::Store;
+use crate::protocol::{Era, List};
+use crate::upstream;
+
+pub(crate) fn no_answer(error: &upstream::Error) -> Answer {
+    let status = match error {
+        upstream::Error::Connect(_) => StatusCode::SERVICE_UNAVAILABLE,
+        upstream::Error::Broken(_) | upstream::Error::Request(_) => StatusCode::BAD_GATEWAY,
+        upstream::Error::Timeout => StatusCode::GATEWAY_TIMEOUT,
+    };
+    tracing::warn!(%error, "no answer from the server");
+    let message = match error {
+        upstream::Error::Connect(_) => "the server behind the gateway cannot be reached",
+        upstream::Error::Broken(_) | upstream::Error::Request(_) => {
+            "the server behind the gateway ended the connection"
+        }
+        upstream::Error::Timeout => "the server behind the gateway did not answer in time",
+    };
+    Answer {
+        status,
+        ..Answer::upstream(Reason::UpstreamUnavailable, message)
+    }
+}
+
+/// The server's answer as the caller may see it. `list` is what must be filtered in it.
+pub(crate) async fn reply(
+    gateway: &Arc<Gateway>,
+    response: Response<Incoming>,
+    known: Known,
+    era: Era,
+    list: Option<List>,
+    id: Option<String>,
+) -> Step<Response<ReplyBody>> {
+    let (parts, incoming) = response.into_parts();
+    let invalid = |message: &str| refuse(Answer::upstream(Reason::UpstreamInvalid, message));
+    if parts.status.is_redirection() {
+        return invalid("the server behind the gateway answered with a redirect");
+    }
+    if parts.status == StatusCode::UNAUTHORIZED {
+        return invalid("the server behind the gateway does not accept the gateway");
+    }
+    let mut headers = headers::to_caller(&parts.headers);
+    if era == Era::Legacy
+        && let Ok(Some(session)) = headers::single(&parts.headers, &headers::SESSION_ID)
+    {
+        match gateway
+            .sealer
+            .seal(session, &known.principal)
+            .map(|id| HeaderValue::from_str(&id))
+        {
+            Ok(Ok(sealed)) => drop(headers.insert(headers::SESSION_ID, sealed)),
+            Ok(Err(_)) | Err(_) => {
+                return invalid(
+                    "the server behind the gateway gave a session id that cannot be used",
+                );
+            }
+        }
+    }
+    let stream = headers::is_event_stream(&parts.headers);
+    // A standalone stream answers no request, but after a reconnect it may repeat a list.
+    let filtered = list.is_some() || (id.is_none() && stream);
+    let body = match (filtered && parts.status.is_success(), stream) {
+        (true, true) => {
+            let (store, caller) = (Arc::clone(&gateway.store), known.caller.clone());
+            ReplyBody::events(
+                incoming,
+                EventFilter {
+                    store,
+                    caller,
+                    expected: list,
+                    id,
+                },
+            )
+        }
+        (true, false) => filtered_json(gateway, &parts.headers, incoming, &known, list).await?,
+        (false, _) => ReplyBody::relay(incoming),
+    };
+    let body = match known.hash {
+        Some(hash) if stream => body.watched(session_end(Arc::clone(&gateway.store), hash)),
+        Some(_) | None => body,
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = parts.status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// A list that comes as one JSON document.
+async fn filtered_json(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    incoming: Incoming,
+    known: &Known,
+    list: Option<List>,
+) -> Step<ReplyBody> {
+    let invalid = |message: String| refuse(Answer::upstream(Reason::UpstreamInvalid, message));
+    if headers::media_type(headers).as_deref() != Some("application/json")
+        || headers.contains_key(header::CONTENT_ENCODING)
+    {
+        return invalid(
+            "the server's answer must be JSON or a stream of events, and not compressed".to_owned(),
+        );
+    }
+    let Ok(collected) = Limited::new(incoming, LARGEST).collect().await else {
+        return invalid(format!(
+            "the server's answer ended early, or is larger than {LARGEST} bytes"
+        ));
+    };
+    let bytes = collected.to_bytes();
+    let Some(view) = gateway.store.view() else {
+        return refuse(Answer::unavailable(
+            Reason::PolicyUnavailable,
+            "the gateway has no access bundle",
+        ));
+    };
+    let judge = Judge::new(&view.bundle, &known.caller, Timestamp::now());
+    match filter::message(&bytes, list, &judge) {
+        Ok(Filtered::Same) => Ok(ReplyBody::full(bytes)),
+        Ok(Filtered::Changed(changed)) => Ok(ReplyBody::full(changed)),
+        Err(error) => invalid(error.to_string()),
+    }
+}
+
+/// Resolves when the session behind `hash` is revoked, over or gone.
+fn session_end(store: Arc<Store>, hash: String) -> Watchdog {
+    Box::pin(async move {
+        let mut news = store.changes();
+        loop {
+            let now = Timestamp::now();
+            let caller = store
+                .view()
+                .and_then(|view| authenticate(&view.bundle, &hash, now).ok());
+            let Some(session) = caller.and_then(|caller| caller.session) else {
+                return;
+            };
+            let left =
+                Duration::try_from(session.expires_at.duration_since(now)).unwrap_or_default();
+            tokio::select! {
+                told = news.changed() => if told.is_err() { return },
+                () = tokio::time::sleep(left.min(Duration::from_secs(3600))) => {}
+            }
+        }
+    })
+}
+
+pub(crate) fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    headers.insert(
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate"),
+    );
+}
+
+/// The answer to a browser that asks whether it may call.
+pub(crate) fn preflight() -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::full(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("POST, GET, DELETE"),
+    );
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static(
+            "Authorization, Content-Type, Accept, Last-Event-ID, MCP-Protocol-Version, Mcp-Session-Id, Mcp-Method, \
+             Mcp-Name, X-MCP-Session-Token, traceparent, tracestate",
+        ),
+    );
+    headers.insert(
+        header::ACCESS_CONTROL_MAX_AGE,
+        HeaderValue::from_static("600"),
+    );
+    response
+}
