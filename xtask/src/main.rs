@@ -2,12 +2,12 @@
 //!
 //! This file only reads the command line; each task is one module. Nothing here is shipped.
 
+mod binaries;
 mod cluster;
 mod demo;
 mod r#gen;
 mod image;
 mod paths;
-mod plugins;
 mod shell;
 mod terminal;
 mod test;

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::cluster::{Cluster, Mode};
 use crate::image::{self, Everything, Profile};
 use crate::shell::{capture, find};
-use crate::{paths, plugins, terminal};
+use crate::{binaries, paths, terminal};
 use transcript::Transcript;
 
 /// The rules that the bad server breaks.
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     stage.up()?;
     terminal::note("building the plugins and the images ...");
-    let bin = plugins::build(args.profile.name())?;
+    let bin = binaries::plugins(args.profile)?;
     let mut images = image::build(args.profile)?;
     images.push(Everything::prepare()?.image);
     stage.deliver(&images)?;
@@ -288,7 +288,7 @@ impl Stage {
             cluster.down(false)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let transcript = self.transcript(&plugins::build("quick")?)?;
+        let transcript = self.transcript(&binaries::plugins(Profile::Quick)?)?;
         transcript.quietly(&format!(
             "kubectl delete namespace {NAMESPACE} --ignore-not-found"
         ))?;

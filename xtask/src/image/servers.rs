@@ -1,20 +1,17 @@
 //! The images of the project's own servers: one static binary each.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
 use super::archive::{Image, Source};
 use super::{Built, Profile, Which, common_files, output};
-use crate::shell::{capture, find, run};
-use crate::{paths, terminal};
+use crate::{binaries, terminal};
 
-/// One server: its package and the binary it makes.
+/// One server and its binary.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Server {
     pub(super) which: Which,
-    package: &'static str,
     binary: &'static str,
 }
 
@@ -22,42 +19,21 @@ pub(super) struct Server {
 pub(super) const ALL: [Server; 3] = [
     Server {
         which: Which::Webhook,
-        package: "webhook",
         binary: "mcp-webhook",
     },
     Server {
         which: Which::Operator,
-        package: "operator",
         binary: "mcp-operator",
     },
     Server {
         which: Which::Gateway,
-        package: "gateway",
         binary: "mcp-gateway",
     },
 ];
 
-/// Compiles the servers and writes their archives.
+/// Compiles the servers and writes the archives of some of them.
 pub(super) fn build(servers: &[Server], profile: Profile) -> Result<Vec<Built>> {
-    let target = target()?;
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .current_dir(paths::workspace())
-        .args([
-            "build",
-            "--locked",
-            "--profile",
-            profile.name(),
-            "--target",
-            &target,
-        ])
-        // One file that needs no libraries; with --target it does not reach build scripts.
-        .env("RUSTFLAGS", "-C target-feature=+crt-static");
-    for server in servers {
-        cargo.args(["-p", server.package, "--bin", server.binary]);
-    }
-    run(&mut cargo)?;
-    let folder = paths::target().join(&target).join(profile.name());
+    let folder = binaries::servers(profile)?;
     servers
         .iter()
         .map(|server| pack(&folder, *server))
@@ -91,29 +67,6 @@ fn pack(folder: &Path, server: Server) -> Result<Built> {
         size_in_megabytes(size)
     ));
     Ok(Built { name, archive })
-}
-
-/// musl where the target and its linker are installed, else glibc, which also links static and resolves names.
-fn target() -> Result<String> {
-    let arch = std::env::consts::ARCH;
-    let musl = format!("{arch}-unknown-linux-musl");
-    let sysroot = capture(
-        Command::new("rustc")
-            .current_dir(paths::workspace())
-            .args(["--print", "sysroot"]),
-    )?;
-    let installed = PathBuf::from(sysroot.trim())
-        .join("lib/rustlib")
-        .join(&musl)
-        .join("lib")
-        .exists();
-    if installed && find("musl-gcc").is_some() {
-        return Ok(musl);
-    }
-    if !cfg!(target_os = "linux") {
-        bail!("images are built on Linux: elsewhere install the target {musl} and a linker for it");
-    }
-    Ok(format!("{arch}-unknown-linux-gnu"))
 }
 
 /// True if the ELF file names no program interpreter (`PT_INTERP`, ELF specification 5).
