@@ -46,7 +46,7 @@ use crate::workload::{Autoscaling, Rollout};
         type_ = "integer",
         json_path = ".status.discovered.tools"
     ),
-    printcolumn(name = "Transport", type_ = "string", json_path = ".spec.transport"),
+    printcolumn(name = "Transport", type_ = "string", json_path = ".status.transport"),
     printcolumn(
         name = "Age",
         type_ = "date",

@@ -368,7 +368,7 @@ impl Job<'_> {
             .expect_ok();
         let events: Vec<Value> = lines
             .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
+            .filter_map(|line| serde_json::from_str(&line[line.find('{')?..]).ok())
             .collect();
         let calls: Vec<&Value> = events
             .iter()

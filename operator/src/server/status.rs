@@ -221,6 +221,7 @@ fn observed(
             effective.name, effective.namespace, effective.service_port
         )),
         image: effective.image.clone(),
+        transport: Some(effective.transport),
         policy_revision: applied.revision.clone(),
         replicas: applied
             .deployment

@@ -26,7 +26,7 @@ pub(crate) use process::alive;
 pub(crate) use settings::Mode;
 use settings::Settings;
 
-use crate::shell::{local, succeeds};
+use crate::shell::{capture, local, succeeds};
 use crate::{paths, terminal};
 
 /// The longest name of a cluster's folder: socket paths below it end at 107 bytes.
@@ -201,6 +201,19 @@ impl Cluster {
         let mut command = local(self.programs.path("kubectl"));
         command.arg("--kubeconfig").arg(self.kubeconfig());
         command
+    }
+
+    /// Makes the pods of an installed platform anew: images of one name may have changed under them.
+    pub(crate) fn restart_platform(&self) -> Result<()> {
+        let namespace = ["-n", "kubectl-mcp-system"];
+        if self.asks(&["get", "deployment/mcp-operator", namespace[0], namespace[1]]) {
+            capture(
+                self.kubectl()
+                    .args(namespace)
+                    .args(["rollout", "restart", "deployment"]),
+            )?;
+        }
+        Ok(())
     }
 
     /// True if the API server runs.

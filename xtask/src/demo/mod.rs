@@ -71,8 +71,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     terminal::result("The cluster stays up. Next, try:");
     terminal::result(&format!("  {}", stage.export(&bin)?));
     for line in [
-        "kubectl mcp status",
-        "kubectl mcp grant explain everything echo -n mcp-demo",
+        "kubectl mcp status -A",
+        "kubectl mcp grant explain --server everything get-env -n mcp-demo",
         "kubectl explain mcpserver.spec",
     ] {
         terminal::result(&format!("  {line}"));
@@ -127,7 +127,7 @@ fn tell(transcript: &Transcript) -> Result<()> {
         "kubectl get mcps -n mcp-demo",
         &["http://mcp.example.test/everything/mcp"],
     )?;
-    transcript.succeeds("kubectl mcp status", &["everything"])?;
+    transcript.succeeds("kubectl mcp status -n mcp-demo", &["everything"])?;
 
     transcript.step(
         "d",

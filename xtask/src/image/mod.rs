@@ -111,7 +111,7 @@ pub(crate) fn deliver(cluster: &Cluster, images: &[Built]) -> Result<()> {
             cluster.push_archive(&image.archive, &image.name)?;
         }
     }
-    Ok(())
+    cluster.restart_platform()
 }
 
 /// Puts images into every node of a kind cluster.
