@@ -1,10 +1,11 @@
 //! What a server's spec and the policies say about access, already resolved to effective values.
 //!
-//! The operator fills this from `rules::effective`; it becomes part of the bundle.
+//! Made from `rules::effective`; it becomes part of the bundle.
 
 use std::time::Duration;
 
 use api::{AuditSink, AuthMode, Decision, PolicyMode, Trust};
+use rules::Effective;
 use serde::{Deserialize, Serialize};
 
 /// The effective settings of one server.
@@ -36,6 +37,61 @@ pub struct Settings {
     pub origins: Vec<String>,
     /// Where audit lines go.
     pub audit: AuditSink,
+}
+
+impl From<&Effective> for Settings {
+    /// What decides about a server's calls. Operator and plugins both read it here, so that they cannot differ.
+    fn from(effective: &Effective) -> Self {
+        let (name, namespace) = (&effective.name, &effective.namespace);
+        let public = effective.ingress.as_ref();
+        let mut settings = Self::new(namespace.clone(), name.clone());
+        settings.paths.extend(
+            public
+                .map(|route| route.path.clone())
+                .filter(|path| path != "/mcp"),
+        );
+        settings.hosts = vec![
+            name.clone(),
+            format!("{name}.{namespace}"),
+            format!("{name}.{namespace}.svc"),
+            format!("{name}.{namespace}.svc.cluster.local"),
+        ];
+        settings
+            .hosts
+            .extend(public.and_then(|route| route.host.clone()));
+        settings
+            .hosts
+            .extend(effective.gateway.allowed_hosts.iter().cloned());
+        let own = effective.session.max_lifetime;
+        Self {
+            auth: effective.auth.mode,
+            headers: HeaderNames {
+                token: effective.auth.token_header.clone(),
+                session: effective.auth.session_id_header.clone(),
+                human: effective.auth.human_id_header.clone(),
+                agent: effective.auth.agent_id_header.clone(),
+                team: effective.auth.team_id_header.clone(),
+            },
+            mode: effective.policy.mode,
+            default_decision: effective.policy.default_decision,
+            undeclared_tools: effective.policy.undeclared_tools,
+            session_required: effective.session.required,
+            ceilings: Ceilings {
+                max_trust: effective.access.max_trust,
+                max_grant_lifetime: effective.access.max_grant_lifetime,
+                max_session_lifetime: Some(
+                    effective
+                        .access
+                        .max_session_lifetime
+                        .map_or(own, |policy| policy.min(own)),
+                ),
+                max_staleness: effective.access.max_staleness,
+            },
+            origins: effective.gateway.allowed_origins.clone(),
+            audit: effective.audit_sink,
+            ..settings
+        }
+    }
 }
 
 impl Settings {

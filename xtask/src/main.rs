@@ -2,6 +2,7 @@
 //!
 //! This file only reads the command line; each task is one module. Nothing here is shipped.
 
+mod arrows;
 mod binaries;
 mod cluster;
 mod demo;

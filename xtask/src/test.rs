@@ -17,7 +17,7 @@ use crate::cluster::{Cluster, Mode, alive};
 use crate::r#gen;
 use crate::image::{self, EVERYTHING, Everything, Profile};
 use crate::shell::{capture, run as run_command};
-use crate::{paths, terminal};
+use crate::{arrows, paths, terminal};
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -179,9 +179,11 @@ fn run_layer(layer: Layer, args: &Args) -> Outcome {
     }
 }
 
-/// Every crate but those whose tests need a server that nobody here wrote. The generated files are compared first.
+/// Every crate but those whose tests need a server that nobody here wrote. The generated files and the arrows between the
+/// crates are checked first.
 fn unit(args: &Args) -> Result<(Counts, bool)> {
     r#gen::check()?;
+    arrows::check()?;
     let target = ["--workspace", "--exclude", "tests", "--exclude", "gateway"];
     cargo_test(&target, &[], args)
 }
@@ -359,9 +361,8 @@ fn cargo_test(
         .args(target)
         .arg("--no-fail-fast")
         .stdout(Stdio::piped());
-    if let Some(filter) = &args.filter {
-        command.arg("--").arg(filter);
-    }
+    // What a passing test prints is a figure, or what it left out.
+    command.args(["--", "--show-output"]).args(&args.filter);
     for (name, value) in environment {
         command.env(name, value);
     }

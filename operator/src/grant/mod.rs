@@ -13,7 +13,6 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::context::Context;
 use crate::reconcile::{self, StatusError, until};
-use crate::server::build;
 
 /// Reconciles grants until the queue ends.
 pub async fn run(context: Arc<Context>, triggers: UnboundedReceiver<ObjectRef<MCPAccessGrant>>) {
@@ -72,7 +71,8 @@ fn status(
             None,
         );
     };
-    let settings = build::settings(&rules::effective(&server, &context.policy_set(&namespace)));
+    let effective = rules::effective(&server, &context.policy_set(&namespace));
+    let settings = access::Settings::from(&effective);
     let report = access::grant_status(grant, &server, &settings, now);
     let status = GrantStatus {
         observed_generation: generation,

@@ -150,7 +150,7 @@ pub fn bundle(effective: &Effective, server: &MCPServer, context: &Context) -> a
         .caches
         .sessions_of(&effective.namespace, &effective.name);
     access::compile(
-        &super::build::settings(effective),
+        &access::Settings::from(effective),
         server,
         &grants,
         &sessions,

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use access::{Bundle, Ceilings, Settings};
+use access::{Bundle, Settings};
 use api::{MCPAccessGrant, MCPAgentSession, MCPPolicy, MCPServer};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
@@ -77,7 +77,13 @@ impl LiveServer {
         };
         let policies = select_policies(cluster, &mut unseen).await;
         let effective = rules::effective(&server, &policies);
-        let bundle = access::compile(&settings(&effective), &server, &grants, &sessions, now);
+        let bundle = access::compile(
+            &Settings::from(&effective),
+            &server,
+            &grants,
+            &sessions,
+            now,
+        );
         Ok(Self {
             server,
             effective,
@@ -123,24 +129,5 @@ fn reason(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => crate::api_error::status_message(status),
         other => other.to_string(),
-    }
-}
-
-/// What a decision needs of the effective values. Hosts, origins and headers are the gateway's own business.
-fn settings(effective: &Effective) -> Settings {
-    Settings {
-        auth: effective.auth.mode,
-        mode: effective.policy.mode,
-        default_decision: effective.policy.default_decision,
-        undeclared_tools: effective.policy.undeclared_tools,
-        session_required: effective.session.required,
-        ceilings: Ceilings {
-            max_trust: effective.access.max_trust,
-            max_grant_lifetime: effective.access.max_grant_lifetime,
-            max_session_lifetime: effective.access.max_session_lifetime,
-            max_staleness: effective.access.max_staleness,
-        },
-        audit: effective.audit_sink,
-        ..Settings::new(effective.namespace.clone(), effective.name.clone())
     }
 }

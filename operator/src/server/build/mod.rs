@@ -16,7 +16,7 @@ use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::ObjectMeta;
 
-pub use access::{config_map, settings};
+pub use access::config_map;
 
 use super::validate::Valid;
 

@@ -122,7 +122,7 @@ fn a_grant_or_a_session_never_changes_the_pod() {
 
 #[test]
 fn the_bundle_is_served_at_the_public_path_and_at_mcp() {
-    let settings = settings(&valid(&minimal()).effective);
+    let settings = ::access::Settings::from(&valid(&minimal()).effective);
     assert_eq!(settings.paths, ["/mcp", "/weather/mcp"]);
     assert!(settings.hosts.contains(&"mcp.example.test".to_owned()));
     assert!(settings.hosts.contains(&"weather.team-a.svc".to_owned()));
