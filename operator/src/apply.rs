@@ -155,6 +155,8 @@ where
         if covers(&serialise(live.as_ref())?, &wanted_json) {
             return Ok(live);
         }
+        // An object that was deleted and made again by somebody in between is another one: the write then fails.
+        wanted.meta_mut().uid = live.uid();
     }
     let params = PatchParams::apply(names::OPERATOR).force();
     let written = api
@@ -230,13 +232,16 @@ pub fn fingerprint(value: &Value) -> String {
 }
 
 /// Whether everything that is wanted stands in what is there. What others added, and what the API server filled in,
-/// does not count.
+/// does not count, but in a selector: there one more label changes what is meant.
 fn covers(live: &Value, wanted: &Value) -> bool {
     match (live, wanted) {
-        (Value::Object(live), Value::Object(wanted)) => wanted.iter().all(|(key, value)| {
-            live.get(key)
-                .map_or_else(|| is_empty(value), |live| covers(live, value))
-        }),
+        (Value::Object(live), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, value)| match live.get(key) {
+                None => is_empty(value),
+                Some(live) if SELECTORS.contains(&key.as_str()) => live == value,
+                Some(live) => covers(live, value),
+            })
+        }
         (Value::Array(live), Value::Array(wanted)) => {
             live.len() == wanted.len()
                 && live
@@ -251,15 +256,22 @@ fn covers(live: &Value, wanted: &Value) -> bool {
     }
 }
 
-/// The API server leaves out what is empty.
+/// Fields that the API server takes as a whole.
+const SELECTORS: [&str; 4] = [
+    "selector",
+    "podSelector",
+    "namespaceSelector",
+    "matchLabels",
+];
+
+/// The API server leaves out what is empty. A `false` is not: left out, `automountServiceAccountToken` means true.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
-        Value::Bool(value) => !value,
         Value::String(text) => text.is_empty(),
         Value::Array(items) => items.is_empty(),
         Value::Object(fields) => fields.values().all(is_empty),
-        Value::Number(_) => false,
+        Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
@@ -304,6 +316,16 @@ mod tests {
             &live,
             &json!({"resources": {"limits": {"cpu": "0.6"}}})
         ));
+    }
+
+    #[test]
+    fn what_hardens_a_pod_or_selects_it_must_stand_as_it_was_written() {
+        let wanted = json!({"automountServiceAccountToken": false, "selector": {"app": "a"}});
+        assert!(covers(&wanted, &wanted));
+        assert!(!covers(&json!({"selector": {"app": "a"}}), &wanted));
+        let wider =
+            json!({"automountServiceAccountToken": false, "selector": {"app": "a", "foo": "bar"}});
+        assert!(!covers(&wider, &wanted));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub mod apply;
 pub mod backoff;
 pub mod context;
+pub mod follow;
 pub mod grant;
 pub mod inventory;
 pub mod metrics;

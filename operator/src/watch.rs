@@ -1,10 +1,10 @@
 //! The cluster as the operator sees it: one watch per kind, trimmed objects, and for each change the objects that
 //! must be looked at again.
 //!
-//! A cache is written before its change is announced, so a reconcile never runs on older data than what caused it.
+//! A cache is written before its change is announced (see `follow`), so a reconcile never runs on older data than what
+//! caused it.
 
 use std::fmt::Debug;
-use std::hash::Hash;
 
 use api::{MCPAccessGrant, MCPAgentSession, MCPPolicy, MCPServer, names};
 use daemon::Readiness;
@@ -15,12 +15,14 @@ use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::Api;
 use kube::core::DeserializeGuard;
+use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::follow::Follower;
 use crate::metrics::Metrics;
 
 /// The cluster as last seen.
@@ -303,80 +305,37 @@ impl Start<'_> {
         store
     }
 
-    /// One watch, for as long as the process lives. An object that does not parse is counted and passed over, so that
-    /// it cannot stop the others; what was known of it before stays.
+    /// One watch, for as long as the process lives.
     fn watch<K>(
         &self,
-        mut writer: kube::runtime::reflector::store::Writer<K>,
+        writer: Writer<K>,
         config: watcher::Config,
         tell: impl Fn(&K) + Send + 'static,
     ) where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-        K::DynamicType: Hash + Eq,
     {
         let kind = K::kind(&());
         let mut pending = Some(self.readiness.register(format!("cache of {kind}")));
         let api: Api<DeserializeGuard<K>> = Api::all(self.client.clone());
-        let metrics = self.metrics.clone();
+        let mut follower = Follower::new(writer, self.metrics.clone());
         tokio::spawn(async move {
             let mut events = watcher(api, config).default_backoff().boxed();
             loop {
                 match events.try_next().await {
                     Ok(Some(event)) => {
-                        let Some(event) = readable(event, &metrics) else {
-                            continue;
-                        };
-                        writer.apply_watcher_event(&event);
-                        match &event {
-                            watcher::Event::Apply(o)
-                            | watcher::Event::InitApply(o)
-                            | watcher::Event::Delete(o) => tell(o),
-                            watcher::Event::InitDone => pending = None,
-                            watcher::Event::Init => {}
+                        let told = follower.take(event);
+                        told.changed.iter().for_each(|object| tell(object));
+                        if told.synced {
+                            pending = None;
                         }
                     }
-                    Ok(None) => return tracing::error!(kind = %K::kind(&()), "a watch ended"),
+                    Ok(None) => return tracing::error!(%kind, "a watch ended"),
                     Err(error) => {
-                        tracing::warn!(kind = %K::kind(&()), %error, synced = pending.is_none(), "a watch was interrupted");
+                        tracing::warn!(%kind, %error, synced = pending.is_none(), "a watch was interrupted");
                     }
                 }
             }
         });
-    }
-}
-
-/// The event without what nobody reads, or nothing when its object does not parse.
-fn readable<K>(
-    event: watcher::Event<DeserializeGuard<K>>,
-    metrics: &Metrics,
-) -> Option<watcher::Event<K>>
-where
-    K: Resource<DynamicType = ()>,
-{
-    let object = |guard: DeserializeGuard<K>| match guard.0 {
-        Ok(mut object) => {
-            let meta = object.meta_mut();
-            meta.managed_fields = None;
-            if let Some(annotations) = &mut meta.annotations {
-                annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-            }
-            Some(object)
-        }
-        Err(invalid) => {
-            metrics.unreadable(&K::kind(&()));
-            tracing::error!(
-                kind = %K::kind(&()), namespace = invalid.metadata.namespace, name = invalid.metadata.name,
-                error = %invalid.error, "an object does not parse and is passed over"
-            );
-            None
-        }
-    };
-    match event {
-        watcher::Event::Apply(guard) => object(guard).map(watcher::Event::Apply),
-        watcher::Event::InitApply(guard) => object(guard).map(watcher::Event::InitApply),
-        watcher::Event::Delete(guard) => object(guard).map(watcher::Event::Delete),
-        watcher::Event::Init => Some(watcher::Event::Init),
-        watcher::Event::InitDone => Some(watcher::Event::InitDone),
     }
 }
 

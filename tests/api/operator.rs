@@ -17,6 +17,7 @@ fn a_server_becomes_objects_and_a_status_that_tells_the_truth() {
         the_status_says_what_is_missing(environment, namespace);
         a_grant_reaches_the_bundle_and_not_the_pods(environment, namespace);
         what_is_deleted_comes_back_and_what_others_wrote_stays(environment, namespace);
+        what_somebody_loosened_is_put_back(environment, namespace);
         somebody_elses_object_is_never_taken(environment, namespace);
         the_older_server_keeps_its_path(environment, namespace);
         an_invalid_server_gets_the_sentence_of_the_rule_and_nothing_else(environment, namespace);
@@ -215,6 +216,44 @@ fn what_is_deleted_comes_back_and_what_others_wrote_stays(
             Ok(())
         } else {
             Err(deployment["spec"]["replicas"].to_string())
+        }
+    });
+}
+
+/// Hardening and selectors are ours: whoever loosens them is put right, also by leaving a field out.
+fn what_somebody_loosened_is_put_back(environment: &Environment, namespace: &str) {
+    let patch = |object: &str, patch: &str| {
+        environment
+            .kubectl(&[
+                "patch",
+                object,
+                "-n",
+                namespace,
+                "--type=merge",
+                "-p",
+                patch,
+            ])
+            .expect_ok();
+    };
+    patch("service/first", r#"{"spec":{"selector":{"foo":"bar"}}}"#);
+    patch(
+        "deployment/first",
+        r#"{"spec":{"template":{"spec":{"automountServiceAccountToken":null}}}}"#,
+    );
+    eventually("selector and hardening are put back", || {
+        let get = |object| {
+            environment
+                .get(&[object, "-n", namespace])
+                .expect("it is there")
+        };
+        let selector = get("service/first")["spec"]["selector"].clone();
+        let automount =
+            get("deployment/first")["spec"]["template"]["spec"]["automountServiceAccountToken"]
+                .clone();
+        if selector["foo"].is_null() && automount == false {
+            Ok(())
+        } else {
+            Err(format!("{selector} {automount}"))
         }
     });
 }

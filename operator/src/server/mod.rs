@@ -47,6 +47,9 @@ impl Reason for Error {
 /// How long to wait before a server that is not ready is looked at again, should no watch say so.
 const NOT_READY: Duration = Duration::from_secs(15);
 
+/// A second line behind the watches: nobody stays wrong for longer than this. It writes nothing when nothing changed.
+const RESYNC: Duration = Duration::from_secs(10 * 60);
+
 /// Reconciles servers until the queue ends.
 pub async fn run(context: Arc<Context>, triggers: UnboundedReceiver<ObjectRef<MCPServer>>) {
     let cache = context.caches.servers.clone();
@@ -90,7 +93,9 @@ async fn reconcile(server: &MCPServer, context: &Context) -> Result<Action, Erro
             } else {
                 Some(next.map_or(NOT_READY, |n| n.min(NOT_READY)))
             };
-            return Ok(wait.map_or_else(Action::await_change, Action::requeue));
+            return Ok(Action::requeue(
+                wait.map_or(RESYNC, |wait| wait.min(RESYNC)),
+            ));
         }
         Err(error) => error,
     };
