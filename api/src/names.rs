@@ -55,6 +55,10 @@ pub const GATEWAY_CONTAINER: &str = "mcp-gateway";
 pub const GATEWAY_ADMIN_PORT: u16 = 9091;
 /// Where the gateway finds the access bundle.
 pub const BUNDLE_MOUNT: &str = "/etc/kubectl-mcp/access";
+/// Where client libraries look for the account's token, in the containers that get one.
+pub const TOKEN_MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// What the names of a pod's volumes begin with that are not the server's own.
+pub const VOLUME_PREFIX: &str = "kubectl-mcp-";
 /// The key of the access bundle in its ConfigMap, and its file name in [`BUNDLE_MOUNT`].
 pub const BUNDLE_KEY: &str = "access.json";
 /// The header that carries a session token through the API server's service proxy, which strips `Authorization`.

@@ -1,7 +1,5 @@
 //! The parts of the platform that the API layer installs: the CRDs once, and the webhook and the operator as processes.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -150,12 +148,9 @@ pub(crate) fn ready(port: u16) -> Result<(), String> {
 }
 
 fn get(port: u16, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    Ok(text)
+    tests::http(
+        ("127.0.0.1", port),
+        &format!("GET {path} HTTP/1.1\r\nHost: localhost"),
+        "",
+    )
 }

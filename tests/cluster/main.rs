@@ -220,32 +220,20 @@ impl Job<'_> {
                 )
             })
             .expect("a Ready server's Ingress has an address");
-        let url = format!("http://{address}{}", self.path());
+        let head = [
+            &format!("POST {} HTTP/1.1", self.path()),
+            "Host: mcp.example.test",
+            "Content-Type: application/json",
+            "Accept: application/json, text/event-stream",
+        ]
+        .join("\r\n");
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
         eventually("the public URL answers 401 to nobody", || {
-            let said = Said::of(self.environment.command("/usr/bin/curl").args([
-                "-s",
-                "--noproxy",
-                "*",
-                "-m",
-                "5",
-                "-o",
-                "/dev/null",
-                "-w",
-                "%{http_code}",
-                "-H",
-                "Host: mcp.example.test",
-                "-H",
-                "Content-Type: application/json",
-                "-H",
-                "Accept: application/json, text/event-stream",
-                "-d",
-                r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#,
-                &url,
-            ]));
-            if said.out == "401" {
+            let answer = tests::http((&address, 80), &head, body).map_err(|e| e.to_string())?;
+            if answer.starts_with("HTTP/1.1 401") {
                 Ok(())
             } else {
-                Err(said.text())
+                Err(answer)
             }
         });
     }

@@ -256,6 +256,24 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> 
     }
 }
 
+/// Sends one HTTP/1.1 request as it stands, with `Connection: close` added to its head, and reads the whole answer.
+///
+/// # Errors
+/// When there is no connection, or it breaks or stays silent for five seconds.
+pub fn http(address: (&str, u16), head: &str, body: &str) -> std::io::Result<String> {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let length = body.len();
+    write!(
+        stream,
+        "{head}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
 /// A file of `tests/fixtures`.
 ///
 /// # Panics
