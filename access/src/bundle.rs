@@ -126,6 +126,10 @@ pub struct SessionEntry {
     /// Groups of the subject, as stamped when the session was created.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
+    /// Teams that the policies give to these groups, whether or not the subject names one. They count for denials
+    /// only: a session that leaves its team out gets past none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teams: Vec<String>,
     /// The highest trust the subject agreed to.
     pub consented_trust: Trust,
     /// When it ends.

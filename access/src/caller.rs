@@ -25,6 +25,8 @@ pub struct Identity {
     pub service_account: Option<ServiceAccountRef>,
     /// Groups.
     pub groups: Vec<String>,
+    /// Teams by the policies' mappings, besides `team`: only denials look at them.
+    pub teams: Vec<String>,
     /// The OAuth issuer that vouches for the above; Kubernetes when absent.
     pub issuer: Option<String>,
 }
@@ -58,6 +60,7 @@ impl Identity {
             team: subject.team_id.clone(),
             service_account: subject.service_account.clone(),
             groups,
+            teams: Vec::new(),
             issuer: subject.issuer.clone(),
         }
     }
@@ -65,13 +68,28 @@ impl Identity {
     /// Whether a grant to `subject` speaks of this identity: every field that is given must match, an issuer is never
     /// taken for another, and a subject that names nobody speaks of nobody.
     pub fn is(&self, subject: &Subject) -> bool {
-        let same =
-            |wanted: &Option<String>, have: &Option<String>| wanted.is_none() || wanted == have;
+        self.speaks_of(subject, same(subject.team_id.as_ref(), self.team.as_ref()))
+    }
+
+    /// Whether a denial to `subject` speaks of this identity: as [`is`](Self::is), but membership of the team is
+    /// enough. A session that leaves its team out does not get past a denial to the team.
+    pub fn is_denied_as(&self, subject: &Subject) -> bool {
+        let member = subject
+            .team_id
+            .as_ref()
+            .is_some_and(|team| self.teams.contains(team));
+        self.speaks_of(
+            subject,
+            member || same(subject.team_id.as_ref(), self.team.as_ref()),
+        )
+    }
+
+    fn speaks_of(&self, subject: &Subject, team: bool) -> bool {
         subject.names_somebody()
             && subject.issuer == self.issuer
-            && same(&subject.human_id, &self.human)
-            && same(&subject.agent_id, &self.agent)
-            && same(&subject.team_id, &self.team)
+            && same(subject.human_id.as_ref(), self.human.as_ref())
+            && same(subject.agent_id.as_ref(), self.agent.as_ref())
+            && team
             && (subject.service_account.is_none()
                 || subject.service_account == self.service_account)
             && subject
@@ -147,10 +165,20 @@ impl Caller {
         }
     }
 
+    /// The same caller as a member of teams, by [`Settings::teams_of`](crate::Settings::teams_of).
+    #[must_use]
+    pub fn in_teams(mut self, teams: Vec<String>) -> Self {
+        self.identity.teams = teams;
+        self
+    }
+
     /// The holder of a session.
     pub fn of_session(session: &SessionEntry) -> Self {
         Self {
-            identity: Identity::of(&session.subject, session.groups.clone()),
+            identity: Identity {
+                teams: session.teams.clone(),
+                ..Identity::of(&session.subject, session.groups.clone())
+            },
             session: Some(CallerSession {
                 name: session.name.clone(),
                 consented_trust: session.consented_trust,
@@ -158,6 +186,10 @@ impl Caller {
             }),
         }
     }
+}
+
+fn same(wanted: Option<&String>, have: Option<&String>) -> bool {
+    wanted.is_none() || wanted == have
 }
 
 /// The `tokenHash` of a bearer token: SHA-256 over its whole text, in lower-case hexadecimal digits.

@@ -17,7 +17,7 @@ use crate::settings::{Ceilings, Settings};
 /// Takes from `grants` and `sessions` what is in the server's namespace, refers to it, and lives: expired, disabled
 /// and terminating ones are left out, but a terminating denial stays until it is gone, and a revoked session stays
 /// until its expiry. Trust and lifetimes are cut to the policies' ceilings. Of two sessions with one hash the older
-/// counts. The inventory of `server` gives the declared tools.
+/// counts. A session is in every team that the policies give to its stamped groups, as far as denials go. The inventory of `server` gives the declared tools.
 pub fn compile(
     settings: &Settings,
     server: &MCPServer,
@@ -229,11 +229,13 @@ fn session_entries(
         if expires_at <= now || !well_formed {
             continue;
         }
+        let groups = stamped_groups(session);
         let entry = SessionEntry {
             hash: spec.token_hash.clone(),
             name: session.metadata.name.clone().unwrap_or_default(),
             subject: spec.subject.clone(),
-            groups: stamped_groups(session),
+            teams: settings.teams_of(&groups),
+            groups,
             consented_trust: clamp(spec.consented_trust, &settings.ceilings),
             expires_at,
             revoked: spec.revoked,

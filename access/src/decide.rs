@@ -80,6 +80,8 @@ pub struct Judge<'a> {
     pub(crate) bundle: &'a Bundle,
     pub(crate) caller: &'a Caller,
     pub(crate) grants: Vec<&'a GrantEntry>,
+    /// The grants whose denials speak of the caller: those above, and those to its teams.
+    denying: Vec<&'a GrantEntry>,
     now: Timestamp,
 }
 
@@ -110,16 +112,22 @@ pub(crate) enum Reach {
 impl<'a> Judge<'a> {
     /// Picks the live grants that speak of `caller`.
     pub fn new(bundle: &'a Bundle, caller: &'a Caller, now: Timestamp) -> Self {
-        let grants = bundle
+        let denying: Vec<_> = bundle
             .grants
             .iter()
             .filter(|grant| grant.expires_at.is_none_or(|expiry| expiry > now))
+            .filter(|grant| caller.identity.is_denied_as(&grant.subject))
+            .collect();
+        let grants = denying
+            .iter()
+            .copied()
             .filter(|grant| caller.identity.is(&grant.subject))
             .collect();
         Self {
             bundle,
             caller,
             grants,
+            denying,
             now,
         }
     }
@@ -191,7 +199,7 @@ impl<'a> Judge<'a> {
         if let Some(fault) = self.session_fault() {
             return (Err((fault, None)), None);
         }
-        if let Some(grant) = self.grants.iter().find(|grant| denies(grant, item)) {
+        if let Some(grant) = self.denying.iter().find(|grant| denies(grant, item)) {
             return (Err((denied(item), None)), Some(grant));
         }
         let needs = self.needs(item);

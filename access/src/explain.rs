@@ -3,7 +3,7 @@
 use api::Effect;
 use jiff::Timestamp;
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, GrantEntry};
 use crate::caller::Caller;
 use crate::decide::{Item, Judge, Reach, Verdict, denies};
 
@@ -54,14 +54,11 @@ pub enum Outcome {
 pub fn explain(bundle: &Bundle, caller: &Caller, item: &Item<'_>, now: Timestamp) -> Explanation {
     let judge = Judge::new(bundle, caller, now);
     let needs = judge.needs(item);
-    let step = |grant: &crate::bundle::GrantEntry| {
+    let step = |grant: &GrantEntry| {
         let (outcome, text) = if grant.expires_at.is_some_and(|expiry| expiry <= now) {
             (Outcome::Expired, "has expired".to_owned())
-        } else if !caller.identity.is(&grant.subject) {
-            (
-                Outcome::OtherSubject,
-                format!("speaks of {}", grant.subject),
-            )
+        } else if !caller.identity.is_denied_as(&grant.subject) {
+            other_subject(grant)
         } else if denies(grant, item) {
             (Outcome::Denies, format!("denies this {}", item.kind()))
         } else if grant.effect == Effect::Deny {
@@ -69,6 +66,9 @@ pub fn explain(bundle: &Bundle, caller: &Caller, item: &Item<'_>, now: Timestamp
                 Outcome::NotNamed,
                 format!("denies other things than this {}", item.kind()),
             )
+        } else if !caller.identity.is(&grant.subject) {
+            // It gives to a team that the caller is in, but does not call for.
+            other_subject(grant)
         } else {
             reached(judge.reach(grant, item, needs), item, needs.side_effect)
         };
@@ -83,6 +83,13 @@ pub fn explain(bundle: &Bundle, caller: &Caller, item: &Item<'_>, now: Timestamp
         verdict: judge.decide(item),
         steps: bundle.grants.iter().map(step).collect(),
     }
+}
+
+fn other_subject(grant: &GrantEntry) -> (Outcome, String) {
+    (
+        Outcome::OtherSubject,
+        format!("speaks of {}", grant.subject),
+    )
 }
 
 fn reached(

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use api::{AuditSink, AuthMode, Decision, PolicyMode, Trust};
+use api::{AuditSink, AuthMode, Decision, PolicyMode, TeamMapping, Trust};
 use rules::Effective;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,8 @@ pub struct Settings {
     pub session_required: bool,
     /// What the policies allow at most, also for grants and sessions that exist already.
     pub ceilings: Ceilings,
+    /// Which groups make a person a member of a team, by the policies.
+    pub teams: Vec<TeamMapping>,
     /// The paths at which the MCP endpoint is served: the public path and `/mcp`.
     pub paths: Vec<String>,
     /// Values of `Host` that are taken, besides the Service's own names. `host` stands for any port.
@@ -87,6 +89,7 @@ impl From<&Effective> for Settings {
                 ),
                 max_staleness: effective.access.max_staleness,
             },
+            teams: effective.access.teams.clone(),
             origins: effective.gateway.allowed_origins.clone(),
             audit: effective.audit_sink,
             ..settings
@@ -107,11 +110,25 @@ impl Settings {
             undeclared_tools: Decision::Deny,
             session_required: false,
             ceilings: Ceilings::default(),
+            teams: Vec::new(),
             paths: vec!["/mcp".to_owned()],
             hosts: Vec::new(),
             origins: Vec::new(),
             audit: AuditSink::Stdout,
         }
+    }
+
+    /// The teams of a member of these groups, by name, each once.
+    pub fn teams_of(&self, groups: &[String]) -> Vec<String> {
+        let mut teams: Vec<String> = self
+            .teams
+            .iter()
+            .filter(|team| team.groups.iter().any(|group| groups.contains(group)))
+            .map(|team| team.name.clone())
+            .collect();
+        teams.sort();
+        teams.dedup();
+        teams
     }
 }
 

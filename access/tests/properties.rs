@@ -189,6 +189,33 @@ proptest! {
     }
 
     #[test]
+    fn a_denial_to_a_team_stands_whichever_team_the_session_names(
+        grants in prop::collection::vec(sketch(false), 0..4), named in prop::option::of("(contractors|core)"),
+        default in any::<bool>(),
+    ) {
+        let mut world = world(&grants, Trust::High, None, default, false);
+        world.settings.teams = vec![api::TeamMapping {
+            name: "contractors".to_owned(),
+            groups: vec!["ext".to_owned()],
+        }];
+        world.session.spec.subject.team_id = named;
+        world.session.metadata.annotations = Some([
+            (api::names::REQUESTED_BY.to_owned(), "alice".to_owned()),
+            (api::names::REQUESTED_BY_GROUPS.to_owned(), r#"["ext"]"#.to_owned()),
+        ].into());
+        world.allow("zz", |grant| {
+            grant.spec.effect = Effect::Deny;
+            grant.spec.subject.human_id = None;
+            grant.spec.subject.team_id = Some("contractors".to_owned());
+        });
+        let (bundle, caller) = (world.bundle(), world.caller());
+        for item in ITEMS {
+            prop_assert!(!decide(&bundle, &caller, &item, now()).allowed, "{:?}", item);
+            prop_assert!(!Judge::new(&bundle, &caller, now()).allows(&item), "{:?}", item);
+        }
+    }
+
+    #[test]
     fn a_bundle_reads_back_as_it_was(grants in prop::collection::vec(sketch(true), 0..5)) {
         let bundle = world(&grants, Trust::Low, None, false, false).bundle();
         prop_assert_eq!(access::Bundle::from_json(&bundle.to_json()).unwrap(), bundle);

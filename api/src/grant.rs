@@ -31,7 +31,7 @@ use crate::access::{Decision, Effect, ServerRef, SideEffect, Subject, Trust};
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Effective\")].status"
     ),
-    printcolumn(name = "Expires", type_ = "date", json_path = ".spec.expiresAt"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".spec.expiresAt"),
     printcolumn(
         name = "Age",
         type_ = "date",

@@ -25,7 +25,7 @@ use crate::server::SecretKeyRef;
     printcolumn(name = "Human", type_ = "string", json_path = ".spec.subject.humanID"),
     printcolumn(name = "Trust", type_ = "string", json_path = ".spec.consentedTrust"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.phase"),
-    printcolumn(name = "Expires", type_ = "date", json_path = ".spec.expiresAt"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".spec.expiresAt"),
     printcolumn(
         name = "Age",
         type_ = "date",

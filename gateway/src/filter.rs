@@ -1,14 +1,15 @@
 //! Lists in answers, cut down to what the caller could call. Pure: bytes in, bytes out.
 //!
 //! Only entries are taken out, and caching is limited to this caller; every other byte stays. An answer that must be
-//! filtered and is not what MCP says is an error, and never passed.
+//! filtered and is not what MCP says is an error, and never passed; so is one in which some parsers would find another
+//! list than others. Under an error status only a JSON-RPC error is passed.
 
 use std::ops::Range;
 
 use access::{Item, Judge};
 
 use crate::json::{self, Document, Kind, Limits, Value};
-use crate::protocol::List;
+use crate::protocol::{List, keys};
 
 /// How long a filtered list may be kept, in milliseconds.
 const LONGEST_TTL_MS: u64 = 30_000;
@@ -25,6 +26,9 @@ pub enum Error {
     /// An entry without a name.
     #[error("an entry of the server's list {0:?} has no name")]
     NoName(&'static str),
+    /// A key that some parsers take for the one that is filtered.
+    #[error("a key of the server's answer differs from {0:?} only in case")]
+    CaseVariant(&'static str),
     /// Not a message.
     #[error("the server's answer is not a JSON-RPC message")]
     NotAMessage,
@@ -46,6 +50,7 @@ pub fn message(bytes: &[u8], expected: Option<List>, judge: &Judge<'_>) -> Resul
     if root.kind() != Kind::Object {
         return Err(Error::NotAMessage);
     }
+    no_case_variants(root, keys::TOP)?;
     if root.get("method").is_some() {
         return if root.get("result").is_some() {
             Err(Error::NotAMessage)
@@ -60,6 +65,7 @@ pub fn message(bytes: &[u8], expected: Option<List>, judge: &Judge<'_>) -> Resul
             Err(Error::NotAMessage)
         };
     };
+    no_case_variants(result, keys::RESULT)?;
     let mut edits = Edits::default();
     for list in List::ALL {
         match result.get(list.member()) {
@@ -76,11 +82,36 @@ pub fn message(bytes: &[u8], expected: Option<List>, judge: &Judge<'_>) -> Resul
     Ok(edits.apply(bytes))
 }
 
+/// Whether bytes are a JSON-RPC error and nothing else, so that no client can find a list in them.
+pub fn is_error(bytes: &[u8]) -> bool {
+    let Ok(document) = Document::scan(bytes, Limits::ANSWER) else {
+        return false;
+    };
+    let root = document.root();
+    let is_string = |value: Value<'_>, text: &str| value.as_str().is_some_and(|s| s == text);
+    root.get("jsonrpc").is_some_and(|v| is_string(v, "2.0"))
+        && root
+            .get("error")
+            .is_some_and(|error| error.kind() == Kind::Object)
+        && root
+            .children()
+            .filter_map(Value::key)
+            .all(|key| matches!(key.as_ref(), "jsonrpc" | "id" | "error"))
+}
+
+fn no_case_variants(value: Value<'_>, expected: &'static [&'static str]) -> Result<(), Error> {
+    match value.case_variant(expected) {
+        Some((_, expected)) => Err(Error::CaseVariant(expected)),
+        None => Ok(()),
+    }
+}
+
 /// Takes out the entries that the caller could not call.
 fn cut(entries: Value<'_>, list: List, judge: &Judge<'_>, edits: &mut Edits) -> Result<(), Error> {
     let mut kept: Vec<Range<usize>> = Vec::new();
     let mut all = true;
     for entry in entries.children() {
+        no_case_variants(entry, keys::ENTRY)?;
         let name = entry
             .get(list.name())
             .and_then(Value::as_str)
@@ -259,6 +290,29 @@ mod tests {
     }
 
     #[test]
+    fn an_error_is_an_error_only_with_nothing_beside_it() {
+        for text in [
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m"}}"#,
+            r#"{"jsonrpc":"2.0","error":{"code":1,"message":"m","data":{"supported":[]}}}"#,
+        ] {
+            assert!(is_error(text.as_bytes()), "{text}");
+        }
+        for text in [
+            r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"error":{},"result":{"tools":[]}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"error":{},"Result":{"tools":[]}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"error":{},"error":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"error":"m"}"#,
+            r#"{"id":1,"error":{}}"#,
+            r#"[{"jsonrpc":"2.0","id":1,"error":{}}]"#,
+            "not found",
+            "",
+        ] {
+            assert!(!is_error(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
     fn an_answer_that_cannot_be_filtered_is_an_error() {
         for text in [
             r#"{"id":1,"result":{}}"#,
@@ -268,6 +322,9 @@ mod tests {
             r#"{"id":1,"result":{"tools":["echo"]}}"#,
             r#"{"id":1,"result":{"tools":[]},"result":{"tools":[{"name":"add"}]}}"#,
             r#"{"id":1,"method":"x","result":{"tools":[{"name":"add"}]}}"#,
+            r#"{"id":1,"error":{},"Result":{"tools":[{"name":"add"}]}}"#,
+            r#"{"id":1,"result":{"tools":[],"Tools":[{"name":"add"}]}}"#,
+            r#"{"id":1,"result":{"tools":[{"name":"echo","Name":"add"}]}}"#,
             r#"[{"id":1,"result":{"tools":[{"name":"add"}]}}]"#,
             "",
         ] {

@@ -43,9 +43,14 @@ fn known(caller: Caller, hash: Option<String>) -> Known {
     }
 }
 
-/// Whether the token came in the header that passes the API server's service proxy.
-pub fn came_by_proxy(headers: &HeaderMap) -> bool {
-    headers.contains_key(SESSION_TOKEN_HEADER)
+/// Whether the request claims to have come through the API server's service proxy: its token is in the header that
+/// passes it, and the auth mode is one that asks for this token. Only [`identify`] says whether the token is valid;
+/// until then the claim is worth nothing.
+pub fn came_by_proxy(headers: &HeaderMap, view: &View) -> bool {
+    match view.bundle.auth {
+        AuthMode::Session => headers.contains_key(SESSION_TOKEN_HEADER),
+        AuthMode::None | AuthMode::OAuth | AuthMode::Kubernetes | AuthMode::Header => false,
+    }
 }
 
 /// The one token of a request: in the server's token header, or in the one that passes the service proxy.

@@ -12,6 +12,7 @@ pub mod filter;
 pub mod handshake;
 pub mod headers;
 pub mod identity;
+pub(crate) mod intake;
 pub mod json;
 pub mod message;
 pub mod metrics;

@@ -82,6 +82,12 @@ pub enum Error {
     /// Neither request, notification nor response, or more than one of them.
     #[error("the body must have a method, or an id with either result or error")]
     Shape,
+    /// A response with a member that responses do not have.
+    #[error("a response must have jsonrpc, id, and either result or error, and not {given:?}")]
+    ResponseMember {
+        /// What was sent.
+        given: String,
+    },
     /// A member is of the wrong type.
     #[error("{member} must be {expected}")]
     Type {
@@ -116,6 +122,9 @@ impl Message {
             (None, Some(_), (true, false) | (false, true)) => (Kind::Response, String::new()),
             _ => return Err(Error::Shape),
         };
+        if kind == Kind::Response {
+            only_of_a_response(root)?;
+        }
         let mut message = Self {
             kind,
             id,
@@ -244,6 +253,21 @@ impl Message {
     }
 }
 
+/// Refuses members that say what a request asks for: a server that looks for them first would take the response,
+/// which access is not asked about, for a request.
+fn only_of_a_response(root: Value<'_>) -> Result<(), Error> {
+    let other = root
+        .children()
+        .filter_map(Value::key)
+        .find(|key| !keys::RESPONSE.contains(&key.as_ref()));
+    match other {
+        Some(key) => Err(Error::ResponseMember {
+            given: key.chars().take(64).collect(),
+        }),
+        None => Ok(()),
+    }
+}
+
 fn object(value: Value<'_>, member: &'static str) -> Result<(), Error> {
     if value.kind() == JsonKind::Object {
         Ok(())
@@ -277,29 +301,10 @@ fn id(value: Value<'_>) -> Result<String, Error> {
     }
 }
 
-/// Refuses a key that equals one of `expected` but for case, by Unicode's simple folding as some parsers do it.
 fn no_case_variants(value: Value<'_>, expected: &'static [&'static str]) -> Result<(), Error> {
-    for member in value.children() {
-        let Some(key) = member.key() else { continue };
-        let folded = fold(&key);
-        for known in expected {
-            if key != *known && folded.eq_ignore_ascii_case(known) {
-                return Err(Error::CaseVariant {
-                    given: key.into_owned(),
-                    expected: known,
-                });
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The two letters outside ASCII that fold into it: long s and the Kelvin sign.
-fn fold(key: &str) -> Cow<'_, str> {
-    if key.is_ascii() {
-        Cow::Borrowed(key)
-    } else {
-        Cow::Owned(key.replace('\u{17f}', "s").replace('\u{212a}', "k"))
+    match value.case_variant(expected) {
+        Some((given, expected)) => Err(Error::CaseVariant { given, expected }),
+        None => Ok(()),
     }
 }
 
@@ -376,6 +381,24 @@ mod tests {
         ] {
             assert_eq!(read(text).map(|m| m.kind), Err(error), "{text}");
         }
+    }
+
+    #[test]
+    fn a_response_has_nothing_of_a_request() {
+        for (member, given) in [
+            (r#""params":{"name":"wipe"}"#, "params"),
+            (r#""par\u0061ms":{}"#, "params"),
+            (r#""_meta":{}"#, "_meta"),
+        ] {
+            for answer in [r#""result":{}"#, r#""error":{}"#] {
+                let text = format!(r#"{{"jsonrpc":"2.0","id":1,{answer},{member}}}"#);
+                let given = given.to_owned();
+                let error = Error::ResponseMember { given };
+                assert_eq!(read(&text).map(|m| m.kind), Err(error), "{text}");
+            }
+        }
+        let inside = r#"{"jsonrpc":"2.0","id":1,"result":{"method":"x","params":{"name":"wipe"}}}"#;
+        assert_eq!(read(inside).map(|m| m.kind), Ok(Kind::Response));
     }
 
     #[test]

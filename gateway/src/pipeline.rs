@@ -2,20 +2,21 @@
 //!
 //! `Host` - `Origin` - path - identity - size and type - strict JSON - era - headers against body - access - forward
 //! - filter - audit. A step that refuses ends the exchange; every outcome makes an audit line.
+//!
+//! One exception: a token that came through the API server's service proxy brings that proxy's `Host`. There, identity
+//! is asked in the place of `Host`, before the path: who has neither gets no further.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use access::{Judge, Reason};
 use api::AuditSink;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method as Verb, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use jiff::Timestamp;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 
 use crate::answer::Answer;
 use crate::audit::Audit;
@@ -23,6 +24,7 @@ use crate::body::{Finish, ReplyBody};
 use crate::exchange::{Exchange, Step, refuse};
 use crate::headers;
 use crate::identity::{self, Known};
+use crate::intake;
 use crate::message::{self, Kind, Message};
 use crate::metrics::Metrics;
 use crate::policy::{Store, View};
@@ -30,9 +32,6 @@ use crate::protocol::{Era, LEGACY, MODERN, Method, code};
 use crate::reply::{allow_origin, no_answer, preflight, reply};
 use crate::seal::Sealer;
 use crate::upstream::Upstream;
-
-/// How long a caller may take to send its body.
-const BODY: Duration = Duration::from_secs(30);
 
 /// Everything that a request needs. One for the process.
 #[derive(Debug)]
@@ -103,8 +102,17 @@ async fn run(
     };
     exchange.record.policy = Some(view.bundle.sequence);
     exchange.view = Some(Arc::clone(&view));
-    check_host(&request, &view)?;
+    let proxied = identity::came_by_proxy(request.headers(), &view);
+    if !proxied {
+        check_host(&request, &view)?;
+    }
     check_origin(request.headers(), &view)?;
+    // A page behind a rebound name can send the proxy's header, but no valid token in it.
+    let early = if proxied {
+        Some(identified(request.headers(), &view)?)
+    } else {
+        None
+    };
     if !view.is_endpoint(request.uri().path()) {
         let answer = Answer {
             status: StatusCode::NOT_FOUND,
@@ -116,19 +124,10 @@ async fn run(
         exchange.allowed(Reason::MethodAllowed);
         return Ok(preflight());
     }
-    let known =
-        identity::identify(request.headers(), &view, Timestamp::now()).or_else(|reason| {
-            refuse(match reason {
-                Reason::AuthModeUnavailable => Answer::unavailable(
-                    reason,
-                    format!(
-                        "this gateway does not serve auth mode {} yet",
-                        view.bundle.auth
-                    ),
-                ),
-                _ => Answer::unauthenticated(reason, &view.bundle.namespace, &view.bundle.server),
-            })
-        })?;
+    let known = match early {
+        Some(known) => known,
+        None => identified(request.headers(), &view)?,
+    };
     exchange.known(&known);
     match *request.method() {
         Verb::POST => Box::pin(post(gateway, request, exchange, &view, known)).await,
@@ -139,11 +138,20 @@ async fn run(
     }
 }
 
+fn identified(headers: &HeaderMap, view: &View) -> Step<Known> {
+    let bundle = &view.bundle;
+    identity::identify(headers, view, Timestamp::now()).or_else(|reason| {
+        refuse(match reason {
+            Reason::AuthModeUnavailable => Answer::unavailable(
+                reason,
+                format!("this gateway does not serve auth mode {} yet", bundle.auth),
+            ),
+            _ => Answer::unauthenticated(reason, &bundle.namespace, &bundle.server),
+        })
+    })
+}
+
 fn check_host(request: &Request<Incoming>, view: &View) -> Step<()> {
-    // The API server's proxy sends its own Host, and no browser sends this header to another origin by itself.
-    if identity::came_by_proxy(request.headers()) {
-        return Ok(());
-    }
     let host = headers::single(request.headers(), &header::HOST)
         .ok()
         .flatten();
@@ -195,12 +203,13 @@ async fn post(
     known: Known,
 ) -> Step<Response<ReplyBody>> {
     let (parts, incoming) = request.into_parts();
-    check_type(&parts.headers)?;
-    let (body, _room) = collect(incoming, gateway).await?;
+    intake::check_type(&parts.headers)?;
+    let (body, _room) = intake::collect(incoming, gateway).await?;
     exchange.record.bytes_in = body.len() as u64;
     let message = Message::read(&body).or_else(|error| refuse(no_message(&error)))?;
     exchange.message(&message, &body);
-    let id = message.id.clone();
+    // The id of a response is the server's: the caller must not take a refusal for the answer to a request of its own.
+    let id = message.id.clone().filter(|_| message.kind == Kind::Request);
     let step = Box::pin(judged(
         gateway,
         &parts.headers,
@@ -215,85 +224,6 @@ async fn post(
         refusal.id = id;
         refusal
     })
-}
-
-fn check_type(headers: &HeaderMap) -> Step<()> {
-    let unsupported = |message| {
-        refuse(Answer {
-            status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            ..Answer::bad_request(message)
-        })
-    };
-    if headers::media_type(headers).as_deref() != Some("application/json") {
-        return unsupported("Content-Type must be application/json");
-    }
-    match headers::single(headers, &header::CONTENT_ENCODING) {
-        Ok(None | Some("identity")) => Ok(()),
-        Ok(Some(_)) | Err(headers::NotOne) => unsupported("the body must not be compressed"),
-    }
-}
-
-/// The whole body, if it is small enough and comes soon enough; and its room, to be held until it is forwarded.
-async fn collect(incoming: Incoming, gateway: &Gateway) -> Step<(Bytes, SemaphorePermit<'_>)> {
-    let most = gateway.largest_body;
-    let too_large = || {
-        let message = format!("the body must not be larger than {most} bytes");
-        refuse(Answer {
-            status: StatusCode::PAYLOAD_TOO_LARGE,
-            ..Answer::bad_request(message)
-        })
-    };
-    let size = incoming.size_hint();
-    if size.lower() > most as u64 {
-        discard(incoming, 4 * most).await;
-        return too_large();
-    }
-    let expected = size
-        .exact()
-        .and_then(|size| usize::try_from(size).ok())
-        .unwrap_or(most);
-    let Ok(mut room) = gateway.bodies.try_acquire_many(kib(expected)) else {
-        return refuse(Answer::unavailable(
-            Reason::ServerBusy,
-            "too many messages are under way: try again",
-        ));
-    };
-    match tokio::time::timeout(BODY, Limited::new(incoming, most).collect()).await {
-        Ok(Ok(collected)) => {
-            let body = collected.to_bytes();
-            // Room that was kept for a body of unknown size goes back.
-            drop(room.split((kib(expected) - kib(body.len())) as usize));
-            Ok((body, room))
-        }
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => too_large(),
-        Ok(Err(_)) => refuse(Answer::bad_request("the body ended early")),
-        Err(_) => refuse(Answer {
-            status: StatusCode::REQUEST_TIMEOUT,
-            ..Answer::bad_request(format!("the body must come within {} s", BODY.as_secs()))
-        }),
-    }
-}
-
-/// Reads a body that is not wanted, up to a bound: a caller who is still sending when the connection closes would not
-/// see the answer.
-async fn discard(mut incoming: Incoming, most: usize) {
-    let reading = async {
-        let mut read = 0;
-        while let Some(Ok(frame)) = incoming.frame().await {
-            read += frame.data_ref().map_or(0, Bytes::len);
-            if read > most {
-                return;
-            }
-        }
-    };
-    if tokio::time::timeout(BODY, reading).await.is_err() {
-        tracing::debug!("a body that was too large did not end in time");
-    }
-}
-
-/// KiB begun, at least one.
-fn kib(bytes: usize) -> u32 {
-    u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
 }
 
 fn no_message(error: &message::Error) -> Answer {
@@ -348,6 +278,7 @@ async fn judged(
         if era == Era::Modern {
             return refuse(no_message(&message::Error::Shape));
         }
+        check_stale(gateway, view, StatusCode::SERVICE_UNAVAILABLE)?;
         exchange.allowed(Reason::MethodAllowed);
         None
     } else {
@@ -358,8 +289,13 @@ async fn judged(
         method.list
     };
     let mut headers = headers::to_server(caller_headers, era, &view.secret);
-    if era == Era::Legacy {
-        open_session(gateway, caller_headers, &known, &mut headers)?;
+    let in_session =
+        era == Era::Legacy && open_session(gateway, caller_headers, &known, &mut headers)?;
+    // Only a session can have asked what a response answers.
+    if message.kind == Kind::Response && !in_session {
+        return refuse(Answer::bad_request(
+            "a response must have the header Mcp-Session-Id",
+        ));
     }
     identity::told_to_server(&known.caller, view, &mut headers);
     let response = gateway
@@ -367,7 +303,8 @@ async fn judged(
         .send(Verb::POST, headers, body)
         .await
         .or_else(|error| refuse(no_answer(&error)))?;
-    reply(gateway, response, known, era, list, message.id).await
+    let id = message.id.filter(|_| message.kind == Kind::Request);
+    reply(gateway, response, known, era, list, id).await
 }
 
 /// A method that nobody could say anything about does not pass. A notification wants no answer.
@@ -377,6 +314,22 @@ fn unknown_method(era: Era, message: &Message) -> Step<Response<ReplyBody>> {
         answer.status = StatusCode::ACCEPTED;
     }
     refuse(answer)
+}
+
+/// A bundle that could not be confirmed for too long decides nothing. A refused request is an answer with status 200;
+/// a refused response has no answer, so only its status can tell.
+fn check_stale(gateway: &Gateway, view: &View, status: StatusCode) -> Step<()> {
+    if !gateway.store.is_stale(view) {
+        return Ok(());
+    }
+    refuse(Answer {
+        status,
+        code: code::DENIED,
+        ..Answer::unavailable(
+            Reason::PolicyStale,
+            "the gateway could not confirm its access bundle for too long: see the operator and the API server",
+        )
+    })
 }
 
 /// Asks about everything that the message names; all of it must be allowed.
@@ -389,16 +342,7 @@ fn check_access(
     method: &Method,
     era: Era,
 ) -> Step<()> {
-    if gateway.store.is_stale(view) {
-        return refuse(Answer {
-            status: StatusCode::OK,
-            code: code::DENIED,
-            ..Answer::unavailable(
-                Reason::PolicyStale,
-                "the gateway could not confirm its access bundle for too long: see the operator and the API server",
-            )
-        });
-    }
+    check_stale(gateway, view, StatusCode::OK)?;
     let items = message.items(method).or_else(|error| {
         let status = if era == Era::Modern {
             StatusCode::BAD_REQUEST

@@ -214,6 +214,20 @@ impl Method {
 pub mod keys {
     /// Of the message.
     pub const TOP: &[&str] = &["jsonrpc", "id", "method", "params", "result", "error"];
+    /// Of a response: all that it may have.
+    pub const RESPONSE: &[&str] = &["jsonrpc", "id", "result", "error"];
+    /// Of a result with a list.
+    pub const RESULT: &[&str] = &[
+        "tools",
+        "prompts",
+        "resources",
+        "resourceTemplates",
+        "nextCursor",
+        "ttlMs",
+        "cacheScope",
+    ];
+    /// Of an entry of a list.
+    pub const ENTRY: &[&str] = &["name", "uri", "uriTemplate"];
     /// Of `params`.
     pub const PARAMS: &[&str] = &[
         "_meta",

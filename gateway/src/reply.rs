@@ -1,5 +1,5 @@
 //! The server's answer on its way to the caller: headers, sealed session id, filtered lists, and the end of a stream
-//! with its session. And what browsers are told.
+//! with its session. And what browsers are told. A list is filtered whatever the status says.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +80,7 @@ pub(crate) async fn reply(
     let stream = headers::is_event_stream(&parts.headers);
     // A standalone stream answers no request, but after a reconnect it may repeat a list.
     let filtered = list.is_some() || (id.is_none() && stream);
-    let body = match (filtered && parts.status.is_success(), stream) {
+    let body = match (filtered, stream) {
         (true, true) => {
             let (store, caller) = (Arc::clone(&gateway.store), known.caller.clone());
             ReplyBody::events(
@@ -93,7 +93,17 @@ pub(crate) async fn reply(
                 },
             )
         }
-        (true, false) => filtered_json(gateway, &parts.headers, incoming, &known, list).await?,
+        (true, false) if parts.status.is_success() => {
+            filtered_json(gateway, &parts.headers, incoming, &known, list).await?
+        }
+        (true, false) => {
+            let error = error_json(&parts.headers, incoming).await;
+            if error.is_none() {
+                headers.remove(header::CONTENT_TYPE);
+                headers.remove(header::CONTENT_ENCODING);
+            }
+            ReplyBody::full(error.unwrap_or_default())
+        }
         (false, _) => ReplyBody::relay(incoming),
     };
     let body = match known.hash {
@@ -104,6 +114,22 @@ pub(crate) async fn reply(
     *response.status_mut() = parts.status;
     *response.headers_mut() = headers;
     Ok(response)
+}
+
+/// The body of an answer with an error status to a request for a list, if it is a JSON-RPC error. Of anything else
+/// only the status is passed, which a client needs, a lost session above all: some clients would read a list in it.
+async fn error_json(headers: &HeaderMap, incoming: Incoming) -> Option<Bytes> {
+    let json = headers::media_type(headers).as_deref() == Some("application/json")
+        && !headers.contains_key(header::CONTENT_ENCODING);
+    if json
+        && let Ok(collected) = Limited::new(incoming, LARGEST).collect().await
+        && let bytes = collected.to_bytes()
+        && filter::is_error(&bytes)
+    {
+        return Some(bytes);
+    }
+    tracing::debug!("the body of the server's error is left out: it is no JSON-RPC error");
+    None
 }
 
 /// A list that comes as one JSON document.

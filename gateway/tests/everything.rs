@@ -184,6 +184,29 @@ async fn a_session_id_is_of_no_use_to_anybody_else() {
 }
 
 #[tokio::test]
+async fn a_response_is_taken_only_in_a_session() {
+    let Some(stand) = stand().await else { return };
+    let session = stand.initialize("alice").await;
+    let response = r#"{"jsonrpc":"2.0","id":1,"result":{"roots":[]}}"#;
+    let taken = stand
+        .post("alice", &[("mcp-session-id", &session)], response)
+        .await;
+    assert_eq!(taken.status, StatusCode::ACCEPTED, "{taken:?}");
+    let stolen = stand
+        .post("bob", &[("mcp-session-id", &session)], response)
+        .await;
+    assert_eq!(stolen.status, StatusCode::NOT_FOUND, "{stolen:?}");
+    let call = r#"{"jsonrpc":"2.0","id":1,"result":{},"params":{"name":"get-env"}}"#;
+    let call = stand
+        .post("alice", &[("mcp-session-id", &session)], call)
+        .await;
+    assert_eq!(
+        (call.status, call.reason().as_str()),
+        (StatusCode::BAD_REQUEST, "rpc_inspection_failed")
+    );
+}
+
+#[tokio::test]
 async fn progress_comes_as_it_happens() {
     let Some(stand) = stand().await else { return };
     let session = stand.initialize("alice").await;

@@ -95,6 +95,74 @@ async fn a_foreign_host_or_origin_is_refused() {
 }
 
 #[tokio::test]
+async fn a_rebound_name_is_not_let_in_by_the_service_proxys_header() {
+    let stand = stand().await;
+    let foreign = ("host", "rebound.example.com");
+    for token in ["", "x", "mcps_mallory"] {
+        for body in [LIST, "{"] {
+            let headers = [foreign, ("x-mcp-session-token", token)];
+            let reply = whole(stand.send(Method::POST, &headers, body).await).await;
+            assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{token:?} {body}");
+        }
+    }
+    let twice = stand
+        .post("alice", &[foreign, ("x-mcp-session-token", "x")], LIST)
+        .await;
+    assert_eq!(twice.reason(), "duplicate_token");
+    let page = [
+        foreign,
+        ("origin", "http://rebound.example.com"),
+        ("x-mcp-session-token", "x"),
+    ];
+    let page = whole(stand.send(Method::POST, &page, LIST).await).await;
+    assert_eq!(page.reason(), "origin_not_allowed");
+
+    let mut world = World::new();
+    world.settings.auth = api::AuthMode::None;
+    let open = Stand::alone(world).listening().await;
+    for token in ["x", "mcps_alice"] {
+        let headers = [foreign, ("x-mcp-session-token", token)];
+        let reply = whole(open.send(Method::POST, &headers, LIST).await).await;
+        assert_eq!(
+            (reply.status, reply.reason().as_str()),
+            (StatusCode::FORBIDDEN, "host_not_allowed"),
+            "{token}"
+        );
+    }
+    let own = whole(open.send(Method::POST, &[], LIST).await).await;
+    assert_eq!(own.reason(), "upstream_unavailable");
+}
+
+#[tokio::test]
+async fn a_response_is_refused_without_a_session_and_without_a_fresh_bundle() {
+    const RESPONSE: &str = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+    let alone = stand().await.post("alice", &[], RESPONSE).await;
+    assert_eq!(
+        (alone.status, alone.reason().as_str()),
+        (StatusCode::BAD_REQUEST, "bad_request")
+    );
+    assert!(
+        alone.message()["id"].is_null(),
+        "a refusal must not look like the answer to request 1: {alone:?}"
+    );
+    let mut world = World::new();
+    world.settings.ceilings.max_staleness = std::time::Duration::ZERO;
+    let stale = Stand::alone(world).listening().await;
+    let reply = stale
+        .post("alice", &[("mcp-session-id", "any")], RESPONSE)
+        .await;
+    assert_eq!(
+        (reply.status, reply.reason().as_str()),
+        (StatusCode::SERVICE_UNAVAILABLE, "policy_stale")
+    );
+    let request = stale.post("alice", &[], LIST).await;
+    assert_eq!(
+        (request.status, request.reason().as_str()),
+        (StatusCode::OK, "policy_stale")
+    );
+}
+
+#[tokio::test]
 async fn what_is_not_one_strict_message_is_refused() {
     let stand = stand().await;
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo"}}"#;
@@ -102,6 +170,7 @@ async fn what_is_not_one_strict_message_is_refused() {
         (format!("[{call}]"), -32600),
         (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","name":"get-env"}}"#.to_owned(), -32700),
         (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","Name":"get-env"}}"#.to_owned(), -32600),
+        (r#"{"jsonrpc":"2.0","id":1,"result":{},"params":{"name":"get-env"}}"#.to_owned(), -32600),
         (format!("{call}{call}"), -32700),
         (format!("\u{feff}{call}"), -32700),
         ("{".to_owned(), -32700),

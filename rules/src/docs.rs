@@ -34,7 +34,8 @@ pub fn docs_index() -> String {
     text.push_str(
         "\nNot in this list, because it is a ValidatingAdmissionPolicy and not a rule of the engine: \
          [MCP0909](MCP0909.md) managed-object.\n\nAdded to the catalogue: MCP0911 says what the CRD schema says, \
-         before the API server does and together with everything else; MCP0912 guards objects that are being deleted.\n",
+         before the API server does and together with everything else; MCP0912 guards objects that are being deleted; \
+         MCP0913 keeps grants and sessions from the garbage collector.\n",
     );
     text
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use api::{
     AuditSink, AuthMode, Decision, MCPServer, MCPServerSpec, PinMode, PolicyMode, RolloutStrategy,
-    Transport, Trust, duration,
+    TeamMapping, Transport, Trust, duration,
 };
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -160,7 +160,7 @@ pub struct Session {
 }
 
 /// What no grant or session gets beyond.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
     /// The highest trust.
     pub max_trust: Option<Trust>,
@@ -170,6 +170,8 @@ pub struct Access {
     pub max_session_lifetime: Option<Duration>,
     /// How old a gateway's knowledge may become before it denies.
     pub max_staleness: Duration,
+    /// Which groups make a person a member of a team: the mappings of all policies.
+    pub teams: Vec<TeamMapping>,
 }
 
 impl Effective {
@@ -429,6 +431,12 @@ fn access(policies: &PolicySet) -> Access {
         max_grant_lifetime: shortest(|access| access.max_grant_lifetime.as_ref()),
         max_session_lifetime: shortest(|access| access.max_session_lifetime.as_ref()),
         max_staleness: shortest(|access| access.max_staleness.as_ref()).unwrap_or(MAX_STALENESS),
+        teams: policies
+            .iter()
+            .filter_map(|(_, spec)| spec.access.as_ref()?.teams.as_ref())
+            .flatten()
+            .cloned()
+            .collect(),
     }
 }
 

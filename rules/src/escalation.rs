@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::check::is_terminating;
 use crate::facts::{Facts, Question, Requester};
 use crate::kind::Kind;
-use crate::questions::{is_collector, namespace};
+use crate::questions::{is_namespace_controller, namespace};
 use crate::subject::is_live;
 
 /// To be asked when a grant is made, widened, or a denial is lifted; nothing when it gives no more than the requester
@@ -19,7 +19,7 @@ pub(crate) fn grant(
     requester: &Requester,
     facts: &Facts,
 ) -> Option<Question> {
-    if is_collector(requester) && new.is_none() || old.is_some_and(is_terminating) {
+    if is_namespace_controller(requester) && new.is_none() || old.is_some_and(is_terminating) {
         return None;
     }
     let (wanted, before) = (new.and_then(spec), old.and_then(spec));

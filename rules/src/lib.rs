@@ -20,6 +20,7 @@ pub mod registry;
 mod rules;
 mod schema;
 mod subject;
+mod weakening;
 
 pub use check::check;
 pub use context::{Context, Report};

@@ -9,11 +9,14 @@ use crate::escalation;
 use crate::facts::{Facts, Question, Requester};
 use crate::kind::{Kind, kind_of};
 use crate::subject::is_own;
+use crate::weakening::weaken;
 
-/// Identities that remove objects because a namespace or an owner went, not because they want to.
-const COLLECTORS: [&str; 2] = [
+/// Identities that empty a namespace because it is being deleted, not because they want to. The second is what all
+/// controllers are where they have no accounts of their own. The garbage collector is none of them: whom it deletes for
+/// is said by `metadata.ownerReferences`, which whoever may write the object may write (MCP0913).
+const NAMESPACE_CONTROLLERS: [&str; 2] = [
     "system:serviceaccount:kube-system:namespace-controller",
-    "system:serviceaccount:kube-system:generic-garbage-collector",
+    "system:kube-controller-manager",
 ];
 
 /// The questions for SubjectAccessReviews, whose answers belong into [`Facts::answers`] before
@@ -29,14 +32,15 @@ pub fn questions(new: Option<&Value>, old: Option<&Value>, facts: &Facts) -> Vec
         (Some(Kind::Session), Some(new), None) => impersonate(new, requester, facts),
         (Some(Kind::Session), new, Some(old)) => revoke(new, old, requester, facts),
         (Some(Kind::Grant), new, old) => escalation::grant(new, old, requester, facts),
+        (Some(Kind::Server), Some(new), old) => weaken(new, old, facts),
         (Some(Kind::Server | Kind::Policy | Kind::Session) | None, _, _) => None,
     };
     question.into_iter().collect()
 }
 
-/// Whether the requester removes objects only because a namespace or an owner went.
-pub(crate) fn is_collector(requester: &Requester) -> bool {
-    COLLECTORS.contains(&requester.username.as_str())
+/// Whether the requester removes objects only because their namespace goes.
+pub(crate) fn is_namespace_controller(requester: &Requester) -> bool {
+    NAMESPACE_CONTROLLERS.contains(&requester.username.as_str())
 }
 
 /// To be asked when a session is made for somebody else.
@@ -62,8 +66,8 @@ pub(crate) fn revoke(
     };
     let theirs = annotation(old, api::names::REQUESTED_BY) != Some(requester.username.as_str())
         && !is_own_session(old, requester, facts);
-    let collector = new.is_none() && is_collector(requester);
-    (changes && (theirs || deletes_revoked) && !collector).then(|| question("revoke", old, facts))
+    let emptied = new.is_none() && is_namespace_controller(requester);
+    (changes && (theirs || deletes_revoked) && !emptied).then(|| question("revoke", old, facts))
 }
 
 /// Whether a session's subject is the requester's own principal.

@@ -32,7 +32,7 @@ pub(crate) fn is_one_principal(subject: &Subject) -> bool {
 }
 
 /// Whether a policy makes a member of one of the requester's groups a member of the team.
-fn in_team(team: &str, requester: &Requester, policies: &PolicySet) -> bool {
+pub(crate) fn in_team(team: &str, requester: &Requester, policies: &PolicySet) -> bool {
     policies.any(|spec| {
         let teams = spec
             .access

@@ -185,7 +185,7 @@ impl Job<'_> {
             "--server",
             "everything",
             "--subject",
-            &who,
+            &format!("human:{who}"),
             "--tool",
             "echo",
         ])
@@ -340,7 +340,7 @@ impl Job<'_> {
             "--server",
             "everything",
             "--subject",
-            &who,
+            &format!("human:{who}"),
             "--for",
             "24h",
             "--reason",

@@ -4,7 +4,7 @@
     dead_code,
     missing_docs,
     unreachable_pub,
-    reason = "shared by two tests, each of which uses a part"
+    reason = "shared by all tests, each of which uses a part"
 )]
 #![allow(
     clippy::unwrap_used,
@@ -222,12 +222,17 @@ impl Reply {
 impl Stand {
     /// A gateway in front of nothing.
     pub fn alone(world: World) -> Self {
-        Self::start(world, None, None)
+        Self::start(world, free_port(), None, None)
+    }
+
+    /// A gateway in front of what listens on this port.
+    pub fn in_front_of(world: World, port: u16) -> Self {
+        Self::start(world, port, None, None)
     }
 
     /// A gateway in front of server-everything, when both are ready.
     pub async fn with_everything(world: World, path: &std::path::Path) -> Self {
-        let stand = Self::start(world, Some(path), None);
+        let stand = Self::start(world, free_port(), Some(path), None);
         stand
             .until("the gateway is ready", || async {
                 stand.admin("/readyz").await.status == StatusCode::OK
@@ -238,16 +243,17 @@ impl Stand {
 
     /// A gateway in front of nothing, without a file, that follows the ConfigMap by the API.
     pub fn watching(world: World, kubeconfig: &std::path::Path) -> Self {
-        Self::start(world, None, Some(kubeconfig))
+        Self::start(world, free_port(), None, Some(kubeconfig))
     }
 
     fn start(
         mut world: World,
+        upstream: u16,
         everything: Option<&std::path::Path>,
         kubeconfig: Option<&std::path::Path>,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (port, admin, upstream) = (free_port(), free_port(), free_port());
+        let (port, admin) = (free_port(), free_port());
         let server = everything.map(|path| serve_everything(path, upstream, &folder));
         if kubeconfig.is_none() {
             std::fs::write(folder.path().join("access.json"), world.json()).unwrap();

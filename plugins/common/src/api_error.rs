@@ -89,10 +89,13 @@ fn hint_for(message: &str, code: u16) -> Option<String> {
             "kubectl mcp check    (the API server does not trust the webhook's certificate: its caBundle is old)"
         }
         () if has("failed calling webhook") && (has("deadline exceeded") || has("timeout")) => {
-            "kubectl mcp check    (the API server does not reach the webhook: a firewall or NetworkPolicy on its port)"
+            "kubectl mcp check    (the webhook did not answer the API server in time)"
+        }
+        () if has("failed calling webhook") && has("no endpoints available for service") => {
+            "kubectl mcp check    (nothing is ready behind the webhook's service; kubectl mcp setup restores it)"
         }
         () if has("no endpoints available for service") => {
-            "kubectl get pods -A -l app.kubernetes.io/part-of=kubectl-mcp    (nothing is ready behind that service)"
+            "kubectl mcp check; kubectl get pods -A -l app.kubernetes.io/part-of=kubectl-mcp    (nothing is ready behind that service)"
         }
         () if has("failed calling webhook") => "kubectl mcp check",
         () if code == 404 && has("could not find the requested resource") => {
@@ -188,7 +191,12 @@ mod tests {
             (
                 "failed calling webhook \"x\": no endpoints available for service \"mcp-webhook\"",
                 500,
-                "kubectl get pods",
+                "kubectl mcp check",
+            ),
+            (
+                "no endpoints available for service \"weather\"",
+                503,
+                "kubectl mcp check",
             ),
             (
                 "the server could not find the requested resource",

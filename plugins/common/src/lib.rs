@@ -27,7 +27,13 @@ pub mod api_error;
 #[cfg(feature = "cluster")]
 pub mod cluster;
 #[cfg(feature = "live")]
+pub mod declared;
+#[cfg(feature = "cluster")]
+pub mod listing;
+#[cfg(feature = "live")]
 pub mod live;
+#[cfg(feature = "cluster")]
+pub mod taken;
 #[cfg(feature = "cluster")]
 pub mod tokens;
 
@@ -37,6 +43,8 @@ pub use cluster::{Cluster, KubeArgs};
 pub use error::{Error, Exit, Result};
 #[cfg(feature = "terminal")]
 pub use printer::{Printer, TerminalArgs};
+#[cfg(feature = "live")]
+pub use rules::parse::near;
 
 /// The version of every binary of this build. Siblings of another version are refused.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -102,7 +102,7 @@ pub async fn select_policies(cluster: &Cluster, unseen: &mut Vec<String>) -> Pol
         Ok(list) => list.items.into_iter().map(Arc::new).collect(),
         Err(error) => {
             unseen.push(format!(
-                "policies were not looked at, so their ceilings are not counted: {}",
+                "policies were not looked at, so their ceilings and teams are not counted: {}",
                 reason(&error)
             ));
             return PolicySet::default();

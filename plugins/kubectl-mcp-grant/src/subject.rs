@@ -1,16 +1,23 @@
 //! `--subject`: who a grant or session speaks of.
 //!
 //! Takes what the gateway's denials print, so that their hints can be copied: `alice`, `human:alice`, `group:devs`,
-//! `team:x`, `serviceaccount:ns/name`, and several of them joined by commas, which must then all match.
+//! `team:x`, `serviceaccount:ns/name` (or `sa:`), and several of them joined by commas, which must then all match.
 
 use api::{ServiceAccountRef, Subject};
 use common::cluster::WhoAmI;
+use common::near;
 
 /// Reads a subject. For clap's `value_parser`.
 pub(crate) fn parse(text: &str) -> Result<Subject, String> {
     let mut subject = Subject::default();
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(format!(
+            "'{}' must have no white space and no control characters",
+            text.escape_debug()
+        ));
+    }
     for part in parts(text) {
-        let (kind, name) = split(part);
+        let (kind, name) = split(part)?;
         if name.is_empty() {
             return Err(format!("'{part}' must have a name after the colon"));
         }
@@ -61,6 +68,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("group:", Kind::Group),
     ("team:", Kind::Team),
     ("serviceaccount:", Kind::ServiceAccount),
+    ("sa:", Kind::ServiceAccount),
     ("system:serviceaccount:", Kind::ServiceAccount),
     ("agent:", Kind::Agent),
     ("issuer:", Kind::Issuer),
@@ -83,12 +91,26 @@ fn parts(text: &str) -> Vec<&str> {
     parts
 }
 
-/// Kind and name; without a kind that we know it is a person, such as `oidc:alice`.
-fn split(part: &str) -> (Kind, &str) {
-    KINDS
+/// Kind and name; a name without a colon is a person. A prefix that we do not know is a slip more often than a part of
+/// a name, and a denial of a person that nobody is denies nothing: such a name is written `human:oidc:alice`.
+fn split(part: &str) -> Result<(Kind, &str), String> {
+    if let Some(known) = KINDS
         .iter()
         .find_map(|(prefix, kind)| part.strip_prefix(prefix).map(|name| (*kind, name)))
-        .unwrap_or((Kind::Human, part))
+    {
+        return Ok(known);
+    }
+    let Some((prefix, name)) = part.split_once(':') else {
+        return Ok((Kind::Human, part));
+    };
+    let words = KINDS.iter().map(|(known, _)| known.trim_end_matches(':'));
+    let meant = near::meant(prefix, words)
+        .map(|word| format!("; did you mean {word}:{name}?"))
+        .unwrap_or_default();
+    Err(format!(
+        "'{prefix}:' must be human:, group:, team: or serviceaccount:{meant} \
+         (a name with a colon is written human:{part})"
+    ))
 }
 
 /// `ns/name`, or `ns:name` as in a user name.
@@ -127,7 +149,8 @@ mod tests {
         for (typed, printed) in [
             ("alice", "human:alice"),
             ("human:alice", "human:alice"),
-            ("oidc:alice", "human:oidc:alice"),
+            ("human:oidc:alice", "human:oidc:alice"),
+            ("sa:ci/bot", "serviceaccount:ci/bot"),
             ("CN=alice,O=example", "human:CN=alice,O=example"),
             ("group:system:authenticated", "group:system:authenticated"),
             ("serviceaccount:ci/bot", "serviceaccount:ci/bot"),
@@ -154,6 +177,12 @@ mod tests {
             ("serviceaccount:a/b/c", "namespace/name"),
             ("human:a,human:b", "each kind once"),
             ("serviceaccount:a/b,serviceaccount:c/d", "each kind once"),
+            ("groups:devs", "did you mean group:devs?"),
+            ("Group:devs", "did you mean group:devs?"),
+            ("bogus:alice", "written human:bogus:alice"),
+            ("alice,groups:devs", "written human:alice,groups:devs"),
+            ("al ice", "no white space"),
+            ("human:al\u{1b}ice", "no white space and no control"),
         ] {
             let error = parse(typed).unwrap_err();
             assert!(error.contains(words), "{typed}: {error}");

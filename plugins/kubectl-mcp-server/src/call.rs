@@ -2,12 +2,14 @@
 
 use api::{AuthMode, MCPServer, Tool, names};
 use common::cluster::Cluster;
+use common::declared::undeclared_hint;
 use common::output::{Output, OutputArgs, print_value};
 use common::table::Table;
-use common::tokens::TokenStore;
+use common::tokens::{StoredToken, TokenStore};
 use common::{Error, Exit, Printer, Result};
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::uri::{Parts, PathAndQuery, Uri};
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::arguments::{self, Pair};
@@ -66,7 +68,10 @@ pub(crate) async fn call(
     let mut client = McpClient::connect(endpoint, what, printer).await?;
     let outcome = call_tool(&mut client, args, printer).await;
     client.close().await;
-    let result = outcome?;
+    let result = match outcome {
+        Ok(result) => result,
+        Err(error) => return Err(explained(cluster, args, error).await),
+    };
     if args.output.output.is_table() {
         for text in lines(&result) {
             printer.line(text);
@@ -79,6 +84,20 @@ pub(crate) async fn call(
         .and_then(Value::as_bool)
         .unwrap_or(false);
     Ok(if failed { Exit::Found } else { Exit::Ok })
+}
+
+/// A refusal with a better hint, when the tool is one that the server does not declare.
+async fn explained(cluster: &Cluster, args: &CallArgs, error: Error) -> Error {
+    if error.exit() != Exit::Found || args.way.url.is_some() {
+        return error;
+    }
+    let Ok(server) = cluster.api::<MCPServer>().get(&args.server).await else {
+        return error;
+    };
+    match undeclared_hint(&server, &args.tool) {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
 }
 
 async fn call_tool(
@@ -198,7 +217,13 @@ async fn endpoint(cluster: &Cluster, server: &str, way: &WayArgs) -> Result<Endp
         // The server need not be one of this cluster: it is asked with what there is.
         let token = TokenStore::open(cluster)?
             .read(&cluster.namespace, server)?
-            .map(|stored| stored.token);
+            .map(|stored| {
+                if is_over(&stored) {
+                    return Err(expired(cluster, server, &stored));
+                }
+                Ok(stored.token)
+            })
+            .transpose()?;
         let client = direct(url)?;
         let path = url
             .path_and_query()
@@ -252,9 +277,12 @@ fn header(name: HeaderName, value: &str) -> Result<(HeaderName, HeaderValue)> {
 
 /// The caller's token for this server; none for a server that asks for none.
 async fn token(cluster: &Cluster, server: &str) -> Result<Option<String>> {
-    if let Some(stored) = TokenStore::open(cluster)?.read(&cluster.namespace, server)? {
-        return Ok(Some(stored.token));
-    }
+    let stored = TokenStore::open(cluster)?.read(&cluster.namespace, server)?;
+    let over = match stored {
+        Some(stored) if is_over(&stored) => Some(stored),
+        Some(stored) => return Ok(Some(stored.token)),
+        None => None,
+    };
     // Whether the server needs one is only a question of what to say: the gateway decides.
     match cluster.api::<MCPServer>().get(server).await {
         Ok(found)
@@ -268,15 +296,37 @@ async fn token(cluster: &Cluster, server: &str) -> Result<Option<String>> {
             code: 404,
             hint: Some(format!("kubectl mcp server list{}", cluster.flags())),
         }),
-        Ok(_) | Err(_) => Err(Error::failed(format!(
-            "you have no session for server '{server}' in namespace '{}'",
-            cluster.namespace
-        ))
-        .with_hint(format!(
-            "kubectl mcp session create --server {server}{}",
-            cluster.flags()
-        ))),
+        Ok(_) | Err(_) => Err(match over {
+            Some(stored) => expired(cluster, server, &stored),
+            None => no_session(
+                cluster,
+                server,
+                format!(
+                    "you have no session for server '{server}' in namespace '{}'",
+                    cluster.namespace
+                ),
+            ),
+        }),
     }
+}
+
+fn is_over(stored: &StoredToken) -> bool {
+    stored.expires_at <= Timestamp::now()
+}
+
+fn expired(cluster: &Cluster, server: &str, stored: &StoredToken) -> Error {
+    let message = format!(
+        "the session expired at {}: {} for server '{server}' in namespace '{}'",
+        stored.expires_at, stored.session, cluster.namespace
+    );
+    no_session(cluster, server, message)
+}
+
+fn no_session(cluster: &Cluster, server: &str, message: String) -> Error {
+    Error::failed(message).with_hint(format!(
+        "kubectl mcp session create --server {server}{}",
+        cluster.flags()
+    ))
 }
 
 /// A client for the host of a URL. It carries nothing of the kubeconfig: that login is for the cluster alone.

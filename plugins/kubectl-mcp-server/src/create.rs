@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use api::{MCPServer, MCPServerSpec, SideEffect, Tool, Trust, names};
+use api::{
+    MCPAccessGrant, MCPAgentSession, MCPServer, MCPServerSpec, SideEffect, Tool, Trust, names,
+};
 use common::api_error::During as _;
 use common::cluster::Cluster;
 use common::confirm::confirm;
 use common::output::{DryRun, DryRunArgs, OutputArgs, print_change};
 use common::{Exit, Printer, Result};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::EnvVar;
-use kube::api::{DeleteParams, ObjectMeta, PostParams};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
 
 /// Arguments of `create`.
 #[derive(clap::Args)]
@@ -134,6 +137,7 @@ pub(crate) async fn delete(
     );
     confirm(printer, args.yes || dry_run != DryRun::None, &what)?;
     let api = cluster.api::<MCPServer>();
+    let remains = Remains::read(cluster, Timestamp::now()).await;
     for name in &args.names {
         let during = format!("cannot delete server '{name}'");
         if dry_run == DryRun::Client {
@@ -149,8 +153,87 @@ pub(crate) async fn delete(
             "mcpserver.kubectl-mcp.dev/{name} deleted{}",
             dry_run.suffix()
         ));
+        if let Some(sentence) = remains.sentence(name) {
+            printer.note(format_args!(
+                "note: {sentence}; see: kubectl mcp grant list{}",
+                cluster.flags()
+            ));
+        }
     }
     Ok(Exit::Ok)
+}
+
+/// The servers that live grants and live sessions of the namespace speak of, one entry each.
+struct Remains {
+    grants: Vec<String>,
+    sessions: Vec<String>,
+}
+
+impl Remains {
+    /// What may not be read is not counted: a deletion is not about it.
+    async fn read(cluster: &Cluster, now: Timestamp) -> Self {
+        let params = ListParams::default();
+        let (grant_api, session_api) = (
+            cluster.api::<MCPAccessGrant>(),
+            cluster.api::<MCPAgentSession>(),
+        );
+        let grants = grant_api.list(&params).await.map_or_else(
+            |_| Vec::new(),
+            |list| {
+                list.items
+                    .into_iter()
+                    .map(|grant| grant.spec)
+                    .filter(|spec| spec.expires_at.as_ref().is_none_or(|end| end.0 > now))
+                    .map(|spec| spec.server_ref.name)
+                    .collect()
+            },
+        );
+        let sessions = session_api.list(&params).await.map_or_else(
+            |_| Vec::new(),
+            |list| {
+                list.items
+                    .into_iter()
+                    .map(|session| session.spec)
+                    .filter(|spec| !spec.revoked && spec.expires_at.0 > now)
+                    .map(|spec| spec.server_ref.name)
+                    .collect()
+            },
+        );
+        Self { grants, sessions }
+    }
+
+    /// `1 grant and 3 sessions for it remain and apply again to a server of this name`.
+    fn sentence(&self, server: &str) -> Option<String> {
+        let count = |names: &[String], word: &str| {
+            let count = names.iter().filter(|name| *name == server).count();
+            (count > 0).then(|| format!("{count} {word}{}", if count == 1 { "" } else { "s" }))
+        };
+        let singular = self
+            .grants
+            .iter()
+            .chain(&self.sessions)
+            .filter(|name| *name == server)
+            .count()
+            == 1;
+        let does = if singular {
+            "remains and applies"
+        } else {
+            "remain and apply"
+        };
+        let parts: Vec<_> = [
+            count(&self.grants, "grant"),
+            count(&self.sessions, "session"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        (!parts.is_empty()).then(|| {
+            format!(
+                "{} for it {does} again to a server of this name",
+                parts.join(" and ")
+            )
+        })
+    }
 }
 
 /// Reads `--tool`.
@@ -204,6 +287,24 @@ fn pair(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_outlives_a_server_is_counted() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let remains = Remains {
+            grants: names(&["w", "other"]),
+            sessions: names(&["w", "w", "w"]),
+        };
+        assert_eq!(
+            remains.sentence("w").as_deref(),
+            Some("1 grant and 3 sessions for it remain and apply again to a server of this name")
+        );
+        assert_eq!(
+            remains.sentence("other").as_deref(),
+            Some("1 grant for it remains and applies again to a server of this name")
+        );
+        assert_eq!(remains.sentence("none"), None);
+    }
 
     #[test]
     fn a_tool_says_what_it_does_and_what_it_asks_for() {

@@ -3,12 +3,11 @@
 use api::{MCPServer, names};
 use common::api_error::During as _;
 use common::cluster::Cluster;
-use common::output::{Output, OutputArgs, print_list, print_object, print_value, tree};
+use common::listing::{Columns, Listing};
+use common::output::{Output, OutputArgs, print_value, tree};
 use common::table::Table;
 use common::{Exit, Printer, Result, age};
-use jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube::api::ListParams;
 use serde_json::Value;
 
 /// Arguments of `list`.
@@ -41,54 +40,29 @@ pub(crate) struct ExportArgs {
     output: Output,
 }
 
+const LISTING: Listing<MCPServer> = Listing {
+    one: "server",
+    many: "servers",
+    table,
+};
+
 /// `server list`.
 pub(crate) async fn list(
     cluster: &Cluster,
     args: &ListArgs,
     printer: &mut Printer,
 ) -> Result<Exit> {
-    let params = ListParams {
-        label_selector: args.selector.clone(),
-        ..ListParams::default()
-    };
-    let servers = cluster
-        .list_api::<MCPServer>()
-        .list(&params)
+    let selector = args.selector.as_deref();
+    LISTING
+        .list(cluster, selector, |_| true, args.output.output, printer)
         .await
-        .during("cannot list servers")?
-        .items;
-    if servers.is_empty() && args.output.output.is_table() {
-        let place = if cluster.all_namespaces {
-            String::new()
-        } else {
-            format!(" in namespace '{}'", cluster.namespace)
-        };
-        printer.note(format_args!("No servers found{place}."));
-        return Ok(Exit::Ok);
-    }
-    print(cluster, args.output.output, &servers, printer)?;
-    Ok(Exit::Ok)
 }
 
 /// `server get`.
 pub(crate) async fn get(cluster: &Cluster, args: &GetArgs, printer: &mut Printer) -> Result<Exit> {
-    let mut servers = Vec::new();
-    for name in &args.names {
-        servers.push(
-            cluster
-                .api::<MCPServer>()
-                .get(name)
-                .await
-                .during(format!("cannot get server '{name}'"))?,
-        );
-    }
-    match (args.output.output, servers.as_slice()) {
-        (Output::Json | Output::Yaml | Output::Name, [only]) => {
-            print_object(printer, args.output.output, &tree(only))?;
-        }
-        (output, _) => print(cluster, output, &servers, printer)?,
-    }
-    Ok(Exit::Ok)
+    LISTING
+        .get(cluster, &args.names, args.output.output, printer)
+        .await
 }
 
 /// `server export`.
@@ -150,29 +124,12 @@ fn portable(mut object: Value) -> Value {
     object
 }
 
-fn print(
-    cluster: &Cluster,
-    output: Output,
-    servers: &[MCPServer],
-    printer: &mut Printer,
-) -> Result<()> {
-    if output.is_table() {
-        printer.line(table(
-            servers,
-            output == Output::Wide,
-            cluster.all_namespaces,
-            Timestamp::now(),
-        ));
-        return Ok(());
-    }
-    print_list(
-        printer,
-        output,
-        &servers.iter().map(tree).collect::<Vec<_>>(),
-    )
-}
-
-fn table(servers: &[MCPServer], wide: bool, namespaces: bool, now: Timestamp) -> String {
+fn table(servers: &[MCPServer], columns: Columns) -> String {
+    let Columns {
+        wide,
+        namespaces,
+        now,
+    } = columns;
     let mut headers = vec!["name", "phase", "url", "tools", "transport", "age"];
     if namespaces {
         headers.insert(0, "namespace");
@@ -240,6 +197,8 @@ fn tools(server: &MCPServer) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use serde_json::json;
 
@@ -253,7 +212,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(
-            table(&[server], true, true, Timestamp::from_second(60).unwrap()),
+            table(&[server], Columns { wide: true, namespaces: true, now: Timestamp::from_second(60).unwrap() }),
             "\
 NAMESPACE   NAME   PHASE   URL              TOOLS   TRANSPORT         AGE   IMAGE              GATEWAY   MESSAGE
 team-a      w      Ready   http://h/w/mcp   1/9     streamable-http   60s   ghcr.io/acme/w:1   ready     <none>"

@@ -6,6 +6,7 @@ use common::cluster::Cluster;
 use common::{Error, Exit, Printer, Result, age};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use futures::{AsyncBufReadExt as _, TryStreamExt as _};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, LogParams};
@@ -90,13 +91,26 @@ pub(crate) async fn logs(
         SourceArgs { server: _, .. } => Wanted::Server,
     };
     let pods = pods(cluster, &args.name).await?;
-    let many = pods.len() > 1;
+    let marks = if wanted == Wanted::Audit {
+        Marks::Field
+    } else if pods.len() > 1 {
+        Marks::Prefix
+    } else {
+        Marks::None
+    };
     let api: Api<Pod> = cluster.api();
     let mut streams = Vec::new();
     for pod in pods {
-        streams.push(lines(&api, pod, args, wanted, many).await?);
+        streams.push(lines(&api, pod, args, wanted, marks).await?);
     }
     let mut all = stream::select_all(streams);
+    if wanted == Wanted::Audit && !args.follow {
+        let lines: Vec<String> = all.try_collect().await?;
+        for line in by_time(lines) {
+            printer.line(line);
+        }
+        return Ok(Exit::Ok);
+    }
     while let Some(line) = all.next().await {
         printer.line(line?);
         if printer.is_closed() {
@@ -130,13 +144,46 @@ async fn pods(cluster: &Cluster, name: &str) -> Result<Vec<String>> {
     )
 }
 
-/// The wanted lines of one pod, with the pod's name in front where there are several.
+/// How a line says of which pod it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Marks {
+    /// Not at all: there is one pod.
+    None,
+    /// `[pod]` in front.
+    Prefix,
+    /// As the first field of the JSON object that the line is.
+    Field,
+}
+
+impl Marks {
+    fn mark(self, pod: &str, line: &str) -> String {
+        match (self, line.strip_prefix('{')) {
+            // The rest keeps its order and its spelling: it is what the gateway wrote.
+            (Self::Field, Some(rest)) => format!("{{\"pod\":{},{rest}", Value::from(pod)),
+            (Self::Prefix, _) => format!("[{pod}] {line}"),
+            (Self::None, _) | (Self::Field, None) => line.to_owned(),
+        }
+    }
+}
+
+/// Audit lines of several pods, the oldest first. Those without a time come last.
+fn by_time(lines: Vec<String>) -> Vec<String> {
+    let time = |line: &String| -> Option<Timestamp> {
+        let value: Value = serde_json::from_str(line).ok()?;
+        value.get("time")?.as_str()?.parse().ok()
+    };
+    let mut timed: Vec<_> = lines.into_iter().map(|line| (time(&line), line)).collect();
+    timed.sort_by_key(|(time, _)| time.unwrap_or(Timestamp::MAX));
+    timed.into_iter().map(|(_, line)| line).collect()
+}
+
+/// The wanted lines of one pod.
 async fn lines(
     api: &Api<Pod>,
     pod: String,
     args: &LogsArgs,
     wanted: Wanted,
-    named: bool,
+    marks: Marks,
 ) -> Result<BoxStream<'static, Result<String>>> {
     let params = LogParams {
         container: Some(wanted.container().to_owned()),
@@ -150,16 +197,11 @@ async fn lines(
     };
     let during = format!("cannot read the log of pod '{pod}'");
     let reader = api.log_stream(&pod, &params).await.during(during.clone())?;
-    let prefix = if named {
-        format!("[{pod}] ")
-    } else {
-        String::new()
-    };
     let lines = reader
         .lines()
         .map_err(move |error| Error::failed(format!("{during}: {error}")))
         .try_filter(move |line| std::future::ready(wanted.takes(line)))
-        .map_ok(move |line| format!("{prefix}{}", printable(&line)));
+        .map_ok(move |line| marks.mark(&pod, &printable(&line)));
     match args
         .tail
         .and_then(|tail| usize::try_from(tail).ok())
@@ -177,6 +219,27 @@ async fn lines(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_audit_line_stays_json_and_names_its_pod() {
+        assert_eq!(
+            Marks::Field.mark("w-1", r#"{"time":"t", "kind":"audit"}"#),
+            r#"{"pod":"w-1","time":"t", "kind":"audit"}"#
+        );
+        assert_eq!(Marks::Prefix.mark("w-1", "hello"), "[w-1] hello");
+        assert_eq!(Marks::None.mark("w-1", "hello"), "hello");
+    }
+
+    #[test]
+    fn audit_lines_of_several_pods_are_in_the_order_of_their_time() {
+        let line = |time: &str| format!(r#"{{"time":"{time}","kind":"audit"}}"#);
+        // As text, the second would come before the first.
+        let (first, second) = (line("2026-01-01T00:00:00Z"), line("2026-01-01T00:00:00.5Z"));
+        assert_eq!(
+            by_time(vec![second.clone(), first.clone()]),
+            [first, second]
+        );
+    }
 
     #[test]
     fn audit_lines_and_the_gateways_log_are_told_apart() {

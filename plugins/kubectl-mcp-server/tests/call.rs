@@ -75,6 +75,10 @@ impl Server {
 
     /// Puts a token where `session create` puts it.
     fn with_token(self) -> Self {
+        self.with_token_until("2099-01-01T00:00:00Z")
+    }
+
+    fn with_token_until(self, end: &str) -> Self {
         use sha2::Digest as _;
         let hash = sha2::Sha256::digest(format!("http://127.0.0.1:{}/", self.port));
         let short = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
@@ -83,8 +87,7 @@ impl Server {
             .path()
             .join(format!("state/sessions/test-{short:08x}/team-a"));
         std::fs::create_dir_all(&directory).unwrap();
-        let token =
-            json!({"session": "s", "expiresAt": "2099-01-01T00:00:00Z", "token": "mcps_secret"});
+        let token = json!({"session": "s", "expiresAt": end, "token": "mcps_secret"});
         std::fs::write(directory.join("weather.json"), token.to_string()).unwrap();
         self
     }
@@ -274,6 +277,51 @@ fn without_a_session_it_is_said_how_to_get_one() {
         text(&output.stderr),
         "error: you have no session for server 'weather' in namespace 'team-a'\n\
          hint: kubectl mcp session create --server weather -n team-a\n"
+    );
+}
+
+#[test]
+fn a_session_that_is_over_is_not_sent() {
+    let server = Server::start(|_| (500, "text/plain", String::new()))
+        .with_token_until("2020-01-01T00:00:00Z");
+    let output = server.run(&["call", "weather", "echo"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(
+        text(&output.stderr),
+        "error: the session expired at 2020-01-01T00:00:00Z: s for server 'weather' in namespace 'team-a'\n\
+         hint: kubectl mcp session create --server weather -n team-a\n"
+    );
+    assert!(
+        server
+            .seen()
+            .iter()
+            .all(|seen| seen.header("x-mcp-session-token").is_none())
+    );
+}
+
+#[test]
+fn a_slip_in_a_tools_name_is_pointed_out() {
+    let server = Server::start(|seen| {
+        if seen.method() == "tools/call" {
+            let error = json!({"code": 1, "message": "whole", "data": {"reason": "no_matching_grant",
+                "detail": "no grant", "hint": "kubectl mcp grant create"}});
+            (200, "application/json", json!({"jsonrpc": "2.0", "id": seen.body["id"], "error": error}).to_string())
+        }
+        else {
+            let server = json!({"apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPServer",
+                "metadata": {"name": "weather"}, "spec": {"image": "x", "tools": [{"name": "echo"}]}});
+            (200, "application/json", server.to_string())
+        }
+    })
+    .with_token();
+    let output = server.run(&["call", "weather", "ecko"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).ends_with(
+            "hint: not declared in spec.tools of MCPServer weather; did you mean echo?\n"
+        ),
+        "{}",
+        text(&output.stderr)
     );
 }
 

@@ -27,7 +27,8 @@ impl Outcome {
     /// The word that kubectl prints.
     pub(crate) fn word(&self) -> &'static str {
         match self {
-            Self::Created | Self::NotJudged(_) => "created",
+            Self::Created => "created",
+            Self::NotJudged(_) => "not judged",
             Self::Configured(_) => "configured",
             Self::Unchanged => "unchanged",
         }

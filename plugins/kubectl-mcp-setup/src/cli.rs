@@ -8,7 +8,7 @@ use common::output::DryRun;
 use common::printer::TerminalArgs;
 use common::{Error, KubeArgs, Result};
 
-use crate::install::{DEVELOPMENT_REGISTRY, Options, PolicyFlags};
+use crate::install::{ImageFlags, LiveImages, Options, PolicyFlags};
 
 /// Install kubectl-mcp into a cluster, upgrade or remove it
 ///
@@ -67,9 +67,10 @@ pub struct InstallArgs {
     /// Servers must have a TLS Secret
     #[arg(long)]
     pub require_tls: bool,
-    /// Registry with the images mcp-webhook, mcp-operator and mcp-gateway
-    #[arg(long, value_name = "REGISTRY", default_value = DEVELOPMENT_REGISTRY)]
-    pub image_registry: String,
+    /// Registry with the images mcp-webhook, mcp-operator and mcp-gateway [default: the one in use, at first
+    /// localhost/kubectl-mcp]
+    #[arg(long, value_name = "REGISTRY")]
+    pub image_registry: Option<String>,
     /// Image of the webhook
     #[arg(long, value_name = "IMAGE")]
     pub webhook_image: Option<String>,
@@ -215,26 +216,23 @@ impl CommandLine for StatusCli {
 }
 
 impl InstallArgs {
-    /// The options of the installation that these flags describe.
-    pub fn options(&self) -> Result<Options> {
+    /// The options of the installation that these flags describe, where `live` are the images of the one that is there.
+    pub fn options(&self, live: &LiveImages) -> Result<Options> {
         if self.output.is_some() && self.dry_run != DryRun::Client {
             return Err(Error::usage(
                 "-o prints the objects that would be applied, so it needs --dry-run=client",
             ));
         }
-        let mut options = Options::from_registry(&self.image_registry);
-        for (image, given) in [
-            (&mut options.webhook_image, &self.webhook_image),
-            (&mut options.operator_image, &self.operator_image),
-            (&mut options.gateway_image, &self.gateway_image),
-        ] {
-            if let Some(given) = given {
-                image.clone_from(given);
-            }
-        }
-        options.webhook_replicas = self.replicas;
-        options.operator_replicas = self.replicas;
-        options.policy = PolicyFlags {
+        let flags = self.image_flags();
+        flags.check().map_err(|error| {
+            let example = if error.flag == "--image-registry" {
+                "ghcr.io/acme"
+            } else {
+                "ghcr.io/acme/image:1.2.3"
+            };
+            Error::usage(error.to_string()).with_hint(format!("{} {example}", error.flag))
+        })?;
+        let policy = PolicyFlags {
             default_host: self.default_host.clone(),
             allow_hosts: self.allow_host.clone(),
             allow_registries: self.allow_registry.clone(),
@@ -242,8 +240,26 @@ impl InstallArgs {
             default_tls_secret: self.default_tls_secret.clone(),
             require_tls: self.require_tls,
         };
-        check_policy_flags(&options.policy)?;
-        Ok(options)
+        check_policy_flags(&policy)?;
+        let images = flags.resolve(live);
+        Ok(Options {
+            webhook_image: images.webhook,
+            operator_image: images.operator,
+            gateway_image: images.gateway,
+            webhook_replicas: self.replicas,
+            operator_replicas: self.replicas,
+            policy,
+        })
+    }
+
+    /// What these flags say about images.
+    pub fn image_flags(&self) -> ImageFlags {
+        ImageFlags {
+            registry: self.image_registry.clone(),
+            webhook: self.webhook_image.clone(),
+            operator: self.operator_image.clone(),
+            gateway: self.gateway_image.clone(),
+        }
     }
 }
 
@@ -297,7 +313,7 @@ mod tests {
     }
 
     fn options(args: &str) -> Result<Options> {
-        setup(args).unwrap().install.options()
+        setup(args).unwrap().install.options(&LiveImages::default())
     }
 
     #[test]
@@ -346,6 +362,8 @@ mod tests {
             "--allow-registry https://ghcr.io",
             "--allow-registry ghcr.io/",
             "--allow-registry ghcr.io/*",
+            "--image-registry https://ghcr.io/acme",
+            "--gateway-image ghcr.io/Acme/gw",
         ] {
             assert!(matches!(options(args), Err(Error::Usage { .. })), "{args}");
         }

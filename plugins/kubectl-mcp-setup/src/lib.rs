@@ -12,6 +12,7 @@ pub mod status;
 mod apply;
 mod expiry;
 mod kinds;
+mod pods;
 mod preflight;
 mod progress;
 mod proof;

@@ -18,9 +18,13 @@ use serde_json::{Value, json};
 
 use crate::apply::{self, Change, Outcome};
 use crate::cli::{InstallArgs, ManifestFormat, SetupCli, SetupCommand};
-use crate::install::{self, Installed, Options, Step, merge_policy};
+use crate::install::{self, Installed, LiveImages, Options, Step, merge_policy};
 use crate::progress::Progress;
-use crate::{kinds, preflight, proof, uninstall, wait};
+use crate::{kinds, pods, preflight, proof, uninstall, wait};
+
+/// What a default policy without a host means for whoever writes a server.
+pub(crate) const NO_DEFAULT_HOST: &str =
+    "no --default-host: every server must name its own spec.ingressHost";
 
 /// Runs `setup` and its subcommands.
 pub async fn run(cli: SetupCli, printer: &mut Printer) -> Result<Exit> {
@@ -40,8 +44,11 @@ pub async fn run(cli: SetupCli, printer: &mut Printer) -> Result<Exit> {
             uninstall::run(&cli.kube.connect().await?, args, printer).await
         }
         Some(SetupCommand::Diff(args)) => {
-            let options = args.options()?;
-            diff(&cli.kube.connect().await?, &options, printer).await
+            // What makes no sense is said before the cluster is asked.
+            args.options(&LiveImages::default())?;
+            let cluster = cli.kube.connect().await?;
+            let options = args.options(&live_images(&cluster.client).await?)?;
+            diff(&cluster, &options, printer).await
         }
         Some(SetupCommand::Upgrade(args)) => install(&cli, args, true, printer).await,
         Some(SetupCommand::Install(args)) => install(&cli, args, false, printer).await,
@@ -55,21 +62,32 @@ async fn install(
     upgrade: bool,
     printer: &mut Printer,
 ) -> Result<Exit> {
-    let options = args.options()?;
+    let options = args.options(&LiveImages::default())?;
     if args.dry_run == DryRun::Client {
-        print_manifest(&options, args.output, printer);
+        // Without a look at the cluster; but an upgrade is of something that is there.
+        let word = if upgrade { "configured" } else { "created" };
+        print_manifest(&options, args.output, word, printer);
         return Ok(Exit::Ok);
     }
     let cluster = cli.kube.connect().await?;
     let deadline = Instant::now() + args.timeout;
-    let objects = install::objects(&options);
-    let blockers = preflight::blockers(&cluster.client, &objects).await?;
+    // Which objects they are does not depend on the images.
+    let blockers = preflight::blockers(&cluster.client, &install::objects(&options)).await?;
     if !blockers.is_empty() {
         return Err(preflight::refuse(&blockers));
     }
     if upgrade {
         require_installation(&cluster).await?;
     }
+    let live = live_images(&cluster.client).await?;
+    let options = args.options(&live)?;
+    let flags = args.image_flags();
+    for image in live.kept_by(&flags.resolve(&live), &flags) {
+        printer.note(format_args!(
+            "keeping image {image}; --image-registry REGISTRY replaces it"
+        ));
+    }
+    let objects = install::objects(&options);
     let installer = Installer {
         client: &cluster.client,
         options: &options,
@@ -83,7 +101,12 @@ async fn install(
     Ok(Exit::Ok)
 }
 
-fn print_manifest(options: &Options, format: Option<ManifestFormat>, printer: &mut Printer) {
+fn print_manifest(
+    options: &Options,
+    format: Option<ManifestFormat>,
+    word: &str,
+    printer: &mut Printer,
+) {
     let objects: Vec<Value> = install::objects(options)
         .into_iter()
         .map(|one| one.object)
@@ -100,7 +123,7 @@ fn print_manifest(options: &Options, format: Option<ManifestFormat>, printer: &m
             .for_each(|object| printer.line(name_of(object))),
         None => objects
             .iter()
-            .for_each(|object| say(printer, object, "created", DryRun::Client)),
+            .for_each(|object| say(printer, object, word, DryRun::Client)),
     }
 }
 
@@ -110,6 +133,20 @@ fn say(printer: &mut Printer, object: &Value, word: &str, dry_run: DryRun) {
         name_of(object),
         dry_run.suffix()
     ));
+}
+
+/// The images of the installation that is there, if there is one.
+async fn live_images(client: &Client) -> Result<LiveImages> {
+    let api: Api<Deployment> = Api::namespaced(client.clone(), names::SYSTEM_NAMESPACE);
+    let get = async |name: &str| {
+        let live = api.get_opt(name).await;
+        live.during(format!("cannot get deployment {name}"))
+    };
+    let (webhook, operator) = (
+        get(names::WEBHOOK_NAME).await?,
+        get(names::OPERATOR_NAME).await?,
+    );
+    Ok(LiveImages::of(webhook.as_ref(), operator.as_ref()))
 }
 
 /// `upgrade` of nothing is a mistake: probably of the context.
@@ -227,15 +264,16 @@ impl Installer<'_> {
             let progress = Progress::begin(printer, &format!("deployment {name}"));
             let look =
                 async || wait::deployment_missing(self.client, names::SYSTEM_NAMESPACE, name).await;
-            wait::until(&progress, deadline, name, look)
-                .await
-                .map_err(|error| {
-                    let hint = format!(
-                        "kubectl -n {} describe pods -l app.kubernetes.io/name={name}",
-                        names::SYSTEM_NAMESPACE
-                    );
-                    error.with_hint(hint)
-                })?;
+            let Err(error) = wait::until(&progress, deadline, name, look).await else {
+                continue;
+            };
+            drop(progress);
+            return Err(match pods::trouble(self.client, name).await {
+                Some(trouble) => {
+                    Error::failed(format!("{error}: {trouble}")).with_hint(trouble.hint(name))
+                }
+                None => error.with_hint(pods::describe(name)),
+            });
         }
         Ok(())
     }
@@ -257,7 +295,12 @@ impl Installer<'_> {
     /// Writes `MCPPolicy/default` if it is not there, and adds what the flags say if it is.
     async fn policy(&self, first: &Value, printer: &mut Printer) -> Result<()> {
         let outcome = match live_policy(self.client).await? {
-            None => self.create_policy(first).await?,
+            None => {
+                if self.options.policy.default_host.is_none() {
+                    printer.warning(NO_DEFAULT_HOST);
+                }
+                self.create_policy(first).await?
+            }
             Some(live) => self.extend_policy(&live).await?,
         };
         self.report(first, &outcome, printer);

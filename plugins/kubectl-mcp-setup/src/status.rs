@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use api::{MCPAccessGrant, MCPAgentSession, MCPPolicy, MCPServer, Phase, SessionPhase, names};
 use common::api_error::During as _;
-use common::error::{Exit, Result};
+use common::error::{Error, Exit, Result};
+use common::printer::{HINT, styled};
 use common::table::Table;
 use common::{Cluster, Printer, age};
 use jiff::Timestamp;
@@ -17,6 +18,8 @@ use crate::cli::{StatusCli, StatusFormat};
 use crate::install::VERSION_LABEL;
 use crate::preflight;
 
+/// Stands where a person has no right to look.
+const NOT_VISIBLE: &str = "not visible to you";
 const EVERY: Duration = Duration::from_secs(2);
 
 /// Everything on the screen.
@@ -25,11 +28,12 @@ const EVERY: Duration = Duration::from_secs(2);
 struct Status {
     client_version: String,
     cluster_version: String,
-    parts: Vec<Part>,
-    policies: Vec<Policy>,
+    /// None when the caller may not see the platform's namespace. So for whatever else may be absent here.
+    parts: Option<Vec<Part>>,
+    policies: Option<Vec<Policy>>,
     servers: Vec<Server>,
-    grants: usize,
-    active_sessions: usize,
+    grants: Option<usize>,
+    active_sessions: Option<usize>,
     /// The namespace, or None for all of them.
     namespace: Option<String>,
 }
@@ -87,39 +91,54 @@ pub async fn run(cli: StatusCli, printer: &mut Printer) -> Result<Exit> {
             }
         }
         if !cli.watch || printer.is_closed() {
-            return Ok(if is_well(&status) {
-                Exit::Ok
-            } else {
-                Exit::Found
-            });
+            let Some(remedy) = remedy(&status) else {
+                return Ok(Exit::Ok);
+            };
+            printer.note(format_args!("{} {remedy}", styled(HINT, "hint:")));
+            return Ok(Exit::Found);
         }
         shown = Some(status);
         tokio::time::sleep(EVERY).await;
     }
 }
 
-/// Whether every part is available.
-fn is_well(status: &Status) -> bool {
-    status
-        .parts
-        .iter()
-        .all(|part| part.installed && part.available >= part.wanted)
+/// What to type next when a part is not ready. A part scaled to nothing is not; what cannot be seen is not judged.
+fn remedy(status: &Status) -> Option<&'static str> {
+    let parts = status.parts.as_deref().unwrap_or_default();
+    if parts.iter().any(|part| !part.installed || part.wanted == 0) {
+        return Some("kubectl mcp setup    (restores what is missing)");
+    }
+    let down = parts.iter().any(|part| part.available < part.wanted);
+    down.then_some("kubectl mcp check")
 }
 
-async fn look(cluster: &Cluster) -> Result<Status> {
-    let all = ListParams::default();
-    let version = preflight::server_version(&cluster.client).await?;
+/// What the caller may not see is None, every other failure one.
+fn if_visible<T>(looked: Result<T>) -> Result<Option<T>> {
+    match looked {
+        Err(Error::Api { code: 403, .. }) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+async fn look_at_parts(cluster: &Cluster) -> Result<Vec<Part>> {
+    let api: Api<Deployment> = Api::namespaced(cluster.client.clone(), names::SYSTEM_NAMESPACE);
     let mut parts = Vec::new();
     for name in [names::WEBHOOK_NAME, names::OPERATOR_NAME] {
-        let api: Api<Deployment> = Api::namespaced(cluster.client.clone(), names::SYSTEM_NAMESPACE);
         let live = api
             .get_opt(name)
             .await
             .during(format!("cannot get deployment {name}"))?;
         parts.push(part(name, live));
     }
+    Ok(parts)
+}
+
+async fn look(cluster: &Cluster) -> Result<Status> {
+    let all = ListParams::default();
+    let version = preflight::server_version(&cluster.client).await?;
+    let parts = if_visible(look_at_parts(cluster).await)?;
     let policies: Api<MCPPolicy> = Api::all(cluster.client.clone());
-    let policies = policies.list(&all).await.during("cannot list policies")?;
+    let policies = if_visible(policies.list(&all).await.during("cannot list policies"))?;
     let servers = cluster
         .list_api::<MCPServer>()
         .list(&all)
@@ -129,24 +148,23 @@ async fn look(cluster: &Cluster) -> Result<Status> {
         .list_api::<MCPAccessGrant>()
         .list_metadata(&all)
         .await
-        .during("cannot list grants")?;
+        .during("cannot list grants");
+    let grants = if_visible(grants)?;
     let sessions = cluster
         .list_api::<MCPAgentSession>()
         .list(&all)
         .await
-        .during("cannot list sessions")?;
+        .during("cannot list sessions");
+    let sessions = if_visible(sessions)?;
     Ok(Status {
         client_version: common::VERSION.to_owned(),
         cluster_version: version.git,
         parts,
-        policies: policies.items.into_iter().map(policy).collect(),
+        policies: policies.map(|list| list.items.into_iter().map(policy).collect()),
         servers: servers.items.into_iter().map(server).collect(),
-        grants: grants.items.len(),
+        grants: grants.map(|list| list.items.len()),
         active_sessions: sessions
-            .items
-            .iter()
-            .filter(|session| is_active(session))
-            .count(),
+            .map(|list| list.items.iter().filter(|one| is_active(one)).count()),
         namespace: (!cluster.all_namespaces).then(|| cluster.namespace.clone()),
     })
 }
@@ -210,21 +228,17 @@ fn render(status: &Status, now: Timestamp) -> String {
         "Platform\nkubectl-mcp {}, Kubernetes {}",
         status.client_version, status.cluster_version
     )];
-    let mut parts = Table::new(&["part", "ready", "version"]);
-    for part in &status.parts {
-        let ready = if part.installed {
-            format!("{}/{}", part.available, part.wanted)
-        } else {
-            "not installed".to_owned()
-        };
-        parts.row([
-            part.name.clone(),
-            ready,
-            part.version.clone().unwrap_or_default(),
-        ]);
-    }
-    sections.push(parts.render());
-    sections.push(format!("Policies\n{}", policies(&status.policies)));
+    sections.push(
+        status
+            .parts
+            .as_deref()
+            .map_or(format!("platform: {NOT_VISIBLE}"), parts),
+    );
+    let policies = status
+        .policies
+        .as_deref()
+        .map_or(NOT_VISIBLE.to_owned(), policies);
+    sections.push(format!("Policies\n{policies}"));
     sections.push(format!("Servers\n{}", servers(status, now)));
     let place = status
         .namespace
@@ -232,11 +246,33 @@ fn render(status: &Status, now: Timestamp) -> String {
         .map_or("in all namespaces".to_owned(), |name| {
             format!("in namespace {name}")
         });
+    let count = |count: Option<usize>, what: &str| match count {
+        Some(count) => format!("{count} {what}"),
+        None => format!("{what} {NOT_VISIBLE}"),
+    };
     sections.push(format!(
-        "{} grants and {} active sessions {place}",
-        status.grants, status.active_sessions
+        "{} and {} {place}",
+        count(status.grants, "grants"),
+        count(status.active_sessions, "active sessions")
     ));
     sections.join("\n\n")
+}
+
+fn parts(parts: &[Part]) -> String {
+    let mut table = Table::new(&["part", "ready", "version"]);
+    for part in parts {
+        let ready = if part.installed {
+            format!("{}/{}", part.available, part.wanted)
+        } else {
+            "not installed".to_owned()
+        };
+        table.row([
+            part.name.clone(),
+            ready,
+            part.version.clone().unwrap_or_default(),
+        ]);
+    }
+    table.render()
 }
 
 fn policies(policies: &[Policy]) -> String {
@@ -304,7 +340,7 @@ mod tests {
         Status {
             client_version: "0.1.0".to_owned(),
             cluster_version: "v1.36.3".to_owned(),
-            parts: vec![
+            parts: Some(vec![
                 Part {
                     name: "mcp-webhook".to_owned(),
                     installed: true,
@@ -319,13 +355,13 @@ mod tests {
                     available: 0,
                     wanted: 1,
                 },
-            ],
-            policies: vec![Policy {
+            ]),
+            policies: Some(vec![Policy {
                 name: "default".to_owned(),
                 enforcement: "Enforce".to_owned(),
                 default_host: Some("mcp.example.test".to_owned()),
                 registries: Vec::new(),
-            }],
+            }]),
             servers: vec![
                 Server {
                     namespace: "team-a".to_owned(),
@@ -346,8 +382,8 @@ mod tests {
                     created: None,
                 },
             ],
-            grants: 4,
-            active_sessions: 1,
+            grants: Some(4),
+            active_sessions: Some(1),
             namespace: None,
         }
     }
@@ -379,8 +415,41 @@ mod tests {
     #[test]
     fn a_part_that_is_not_there_is_a_problem() {
         let mut status = status();
-        assert!(!is_well(&status));
-        status.parts.pop();
-        assert!(is_well(&status));
+        assert!(remedy(&status).unwrap_or_default().contains("setup"));
+        let webhook = status.parts.iter().flatten().next().cloned().unwrap();
+        let mut at = |available: i32, wanted: i32| {
+            status.parts = Some(vec![Part {
+                available,
+                wanted,
+                ..webhook.clone()
+            }]);
+            remedy(&status)
+        };
+        assert_eq!(at(2, 2), None);
+        assert_eq!(at(1, 2), Some("kubectl mcp check"));
+        assert!(
+            at(0, 0).unwrap_or_default().contains("setup"),
+            "0 replicas are not ready"
+        );
+    }
+
+    #[test]
+    fn what_a_person_may_not_see_is_said_and_the_servers_are_shown() {
+        let status = Status {
+            parts: None,
+            policies: None,
+            grants: None,
+            ..status()
+        };
+        let text = render(&status, Timestamp::from_second(1000).unwrap());
+        for words in [
+            "platform: not visible to you\n",
+            "Policies\nnot visible to you\n",
+            "weather",
+            "grants not visible to you and 1 active sessions in all namespaces",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        assert_eq!(remedy(&status), None);
     }
 }

@@ -60,6 +60,16 @@ fn a_flag_that_makes_no_sense_is_a_usage_error_with_a_hint() {
 }
 
 #[test]
+fn a_registry_that_no_image_can_come_from_is_refused_before_the_cluster_is_asked() {
+    let run = setup(&["setup", "--image-registry", "bad registry"]).code(2);
+    assert!(
+        stderr(&run).starts_with("error: --image-registry: 'bad registry' must be"),
+        "{}",
+        stderr(&run)
+    );
+}
+
+#[test]
 fn setup_does_not_install_into_another_namespace() {
     let run = setup(&["setup", "-n", "elsewhere"]).code(2);
     assert!(stderr(&run).contains("kubectl-mcp-system"));

@@ -106,8 +106,9 @@ fn a_default_never_puts_a_request_above_the_limit() {
 fn policies_give_defaults_and_ceilings() {
     let set = policies(&[
         json!({"defaults": {"ingressHost": "mcp.example.com", "pathTemplate": "/{namespace}/{name}"},
-               "access": {"maxTrust": "medium", "maxSessionLifetime": "2h", "maxStaleness": "5m"}}),
-        json!({"defaults": {"ingressHost": "other.example.com"}, "access": {"maxSessionLifetime": "1h"}}),
+               "access": {"maxTrust": "medium", "maxSessionLifetime": "2h", "maxStaleness": "5m",
+                          "teams": [{"name": "core", "groups": ["devs"]}]}}),
+        json!({"defaults": {"ingressHost": "other.example.com"}, "access": {"maxSessionLifetime": "1h", "teams": [{"name": "contractors", "groups": ["ext"]}]}}),
     ]);
     let found = effective(&server(json!({"image": "x"})), &set);
     let ingress = found.ingress.unwrap();
@@ -118,6 +119,13 @@ fn policies_give_defaults_and_ceilings() {
     assert_eq!(found.session.max_lifetime, Duration::from_secs(3600));
     assert_eq!(found.access.max_trust, Some(Trust::Medium));
     assert_eq!(found.access.max_staleness, Duration::from_secs(300));
+    let teams: Vec<_> = found
+        .access
+        .teams
+        .iter()
+        .map(|team| team.name.as_str())
+        .collect();
+    assert_eq!(teams, ["core", "contractors"]);
 }
 
 #[test]

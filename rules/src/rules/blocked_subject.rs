@@ -1,11 +1,11 @@
 //! MCP0710 blocked-subject: a Deny grant covers the subject.
 
-use api::Effect;
+use api::{Effect, Subject};
 use api::names::REQUESTED_BY;
 
 use crate::context::known;
 use crate::finding::escape;
-use crate::subject::{covers, is_live};
+use crate::subject::{covers, in_team, is_live};
 
 use super::{Class, Context, Meta, Need, Plain, Report, SESSION};
 
@@ -28,7 +28,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
             && grant.spec.effect == Effect::Deny
             && grant.spec.server_ref == spec.server_ref
             && is_live(grant, context.facts.now.get().copied())
-            && covers(&grant.spec.subject, &spec.subject, groups)
+            && covers(&grant.spec.subject, &as_member(&grant.spec.subject, &spec.subject, context), groups)
     }) {
         let what = if grant.spec.tool_rules.is_empty() { "every call" } else { "some calls" };
         let until = grant.spec.expires_at.as_ref().map(|time| format!(" until {}", time.0)).unwrap_or_default();
@@ -36,4 +36,16 @@ fn check(context: &Context<'_>, report: &mut Report) {
         let by = by.map(|by| format!(" by {}", escape(by))).unwrap_or_default();
         report.at("spec.subject").given(&spec.subject).must(format!("is denied {what}{until}{by}"));
     }
+}
+
+/// The session's subject, in the team that is denied if the requester is a member: leaving the team out of the session
+/// does not get past the denial.
+fn as_member(denied: &Subject, session: &Subject, context: &Context<'_>) -> Subject {
+    let mut subject = session.clone();
+    if let (Some(team), Some(requester)) = (&denied.team_id, context.facts.requester.get())
+        && in_team(team, requester, context.selected())
+    {
+        subject.team_id = Some(team.clone());
+    }
+    subject
 }

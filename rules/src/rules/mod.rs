@@ -47,6 +47,7 @@ rules! {
     rollout,
     limits,
     service_account,
+    mount_paths,
     not_yet_supported,
     gateway_required,
     unenforced,
@@ -54,6 +55,7 @@ rules! {
     headers,
     observe,
     durations,
+    weakened,
     tool_names,
     misclassified,
     bad_pin,
@@ -82,6 +84,7 @@ rules! {
     forged_stamp,
     schema,
     terminating,
+    owner_references,
 }
 
 /// Kinds that most rules share.

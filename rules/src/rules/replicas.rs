@@ -1,7 +1,5 @@
 //! MCP0306 replicas: replicas are out of bounds, or set together with `autoscaling`.
 
-use api::Transport;
-
 use super::{Class, Context, Meta, Plain, Report, SERVER};
 
 pub(crate) const RULE: Plain = Plain {
@@ -21,11 +19,11 @@ fn check(context: &Context<'_>, report: &mut Report) {
             .given(replicas)
             .must("must not be set together with autoscaling, which decides it")
             .hint("take replicas away");
-    } else if replicas > 1 && effective.transport == Transport::Stdio && spec.session_affinity.is_none() && spec.redis.is_none() {
+    } else if replicas > 1 && effective.gateway.enabled && spec.session_affinity.is_none() {
         report
             .at("spec.replicas")
             .given(replicas)
-            .must("is above 1, and a client of a stdio server may reach another pod with every call")
+            .must("is above 1, and an MCP session lives in one pod: its client may reach another")
             .hint("sessionAffinity: ClientIP")
             .warning();
     }

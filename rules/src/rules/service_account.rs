@@ -1,12 +1,18 @@
-//! MCP0318 service-account: `serviceAccountName` is outside `workload.allowedServiceAccounts`; or another server uses it: a warning.
+//! MCP0318 service-account: the account is outside `workload.allowedServiceAccounts`, or another server's.
 
 use api::MCPPolicySpec;
+use api::names::gateway_account;
+
+use crate::facts::ServerFact;
 
 use super::{Class, Context, Meta, Need, Plain, Report, SERVER};
 
 pub(crate) const RULE: Plain = Plain {
-    meta: Meta::new("MCP0318", "service-account", SERVER, Class::Policy)
-        .summary("`serviceAccountName` is outside `workload.allowedServiceAccounts`; or another server uses it: a warning")
+    meta: Meta::new("MCP0318", "service-account", SERVER, Class::PolicyOn)
+        .summary(
+            "`serviceAccountName` is outside `workload.allowedServiceAccounts`; or, where no policy lists it, the account is \
+             another server's",
+        )
         .needs(&[Need::Policies, Need::Servers])
         .mentioned_by(lists),
     check,
@@ -14,13 +20,15 @@ pub(crate) const RULE: Plain = Plain {
 
 fn check(context: &Context<'_>, report: &mut Report) {
     let Some((spec, _)) = context.server() else { return };
-    let Some(account) = &spec.service_account_name else { return };
+    let named = spec.service_account_name.as_deref();
     let Some(policies) = context.policies(report) else { return };
+    let own = gateway_account(context.name);
+    let account = named.unwrap_or(&own);
     let refusing = policies.first(|spec| {
         let entries = spec.workload.as_ref()?.allowed_service_accounts.as_ref()?;
-        (!entries.contains(account)).then_some(entries)
+        (!entries.iter().any(|entry| entry == account)).then_some(entries)
     });
-    if let Some((policy, entries)) = refusing {
+    if let (Some(_), Some((policy, entries))) = (named, refusing) {
         let draft = report.at("spec.serviceAccountName").given(account);
         draft.must(format!("must be a service account that MCPPolicy '{policy}' allows"));
         match entries.first() {
@@ -29,20 +37,38 @@ fn check(context: &Context<'_>, report: &mut Report) {
         };
         return;
     }
-    if policies.any(lists) {
+    if refusing.is_none() && policies.any(lists) {
         return;
     }
+    shared(context, account, named.is_some(), report);
+}
+
+/// Refuses an account that another server of the namespace names, or that the operator makes for another server. Which
+/// of the two servers said so first makes no difference.
+fn shared(context: &Context<'_>, account: &str, named: bool, report: &mut Report) {
     let Some(mut others) = context.other_servers(report) else { return };
-    let sharing = others
-        .find(|other| other.namespace == context.namespace && other.service_account.as_deref() == Some(account));
-    if let Some(other) = sharing {
-        report
-            .at("spec.serviceAccountName")
-            .given(account)
-            .must(format!("is also the account of MCPServer '{}': each can read the other's access bundle", other.name))
-            .hint("take serviceAccountName away: the server gets an account of its own")
-            .warning();
+    let sharing = others.find(|other| other.namespace == context.namespace && uses(other, account));
+    let Some(other) = sharing else { return };
+    let draft = if named {
+        report.at("spec.serviceAccountName").given(account)
+    } else {
+        report.at("metadata.name").given(context.name)
+    };
+    draft.judging(account).judging(&other.name).must(format!(
+        "must not share service account '{account}' with MCPServer '{}': each could read what the other's gateway reads, \
+         unless workload.allowedServiceAccounts of an MCPPolicy lists the account",
+        other.name
+    ));
+    if named {
+        draft.hint("take serviceAccountName away: the server gets an account of its own");
+    } else {
+        draft.hint("choose another name, or an account for this server by serviceAccountName");
     }
+}
+
+/// Whether the account is the server's: by its spec, or by its name even if its spec names another.
+fn uses(server: &ServerFact, account: &str) -> bool {
+    server.service_account.as_deref() == Some(account) || gateway_account(&server.name) == account
 }
 
 fn lists(spec: &MCPPolicySpec) -> bool {

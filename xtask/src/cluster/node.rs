@@ -189,8 +189,8 @@ fn registry_host(cluster: &Cluster, settings: &Settings) -> String {
     let server = format!("https://{}", settings.registry());
     let authority = cluster.dir.join("pki/ca.crt");
     format!(
-        "server = \"{server}\"\n[host.\"{server}\"]\n  capabilities = [\"pull\", \"resolve\", \"push\"]\n  ca = \"{}\"\n",
-        authority.display()
+        "server = \"{server}\"\nca = \"{authority}\"\n[host.\"{server}\"]\n  capabilities = [\"pull\", \"resolve\", \"push\"]\n  ca = \"{authority}\"\n",
+        authority = authority.display()
     )
 }
 

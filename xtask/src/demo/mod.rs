@@ -148,7 +148,7 @@ fn tell(transcript: &Transcript) -> Result<()> {
     );
     let who = transcript.answer("kubectl auth whoami -o jsonpath='{.status.userInfo.username}'")?;
     transcript.succeeds(
-        &format!("kubectl mcp grant create echo -n mcp-demo --server everything --subject {who} --tool echo"),
+        &format!("kubectl mcp grant create echo -n mcp-demo --server everything --subject human:{who} --tool echo"),
         &[],
     )?;
     transcript.eventually(
@@ -169,7 +169,7 @@ fn tell(transcript: &Transcript) -> Result<()> {
         "from the end of the revoke command to the first denied call: {took:.0?}"
     ));
     transcript.succeeds(
-        &format!("kubectl mcp grant deny -n mcp-demo --server everything --subject {who} --for 24h --reason demo"),
+        &format!("kubectl mcp grant deny -n mcp-demo --server everything --subject human:{who} --for 24h --reason demo"),
         &[],
     )?;
     transcript.succeeds(

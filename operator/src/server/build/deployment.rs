@@ -25,8 +25,6 @@ const USER: i64 = 65_532;
 const BUNDLE_VOLUME: &str = "kubectl-mcp-access";
 const TOKEN_VOLUME: &str = "kubectl-mcp-token";
 const TMP_VOLUME: &str = "kubectl-mcp-tmp";
-/// Where client libraries look for the account's token.
-const TOKEN_MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// The kubelet renews the token at 80 % of this.
 const TOKEN_SECONDS: i64 = 3600;
 
@@ -85,7 +83,12 @@ fn pod(valid: &Valid) -> PodSpec {
     let spec = &valid.server.spec;
     let gateway = effective.gateway.enabled;
     let mut containers = vec![server(valid)];
-    let mut volumes = spec.volumes.clone();
+    let mut volumes: Vec<Volume> = spec
+        .volumes
+        .iter()
+        .filter(|volume| !is_ours(&volume.name))
+        .cloned()
+        .collect();
     volumes.push(Volume {
         name: TMP_VOLUME.to_owned(),
         empty_dir: Some(EmptyDirVolumeSource::default()),
@@ -133,10 +136,21 @@ fn pod(valid: &Valid) -> PodSpec {
     }
 }
 
+/// Whether a volume is the gateway's. MCP0319 refuses such names in a spec; here no mistake of that rule can give the
+/// server's container the gateway's token.
+fn is_ours(volume: &str) -> bool {
+    volume.starts_with(names::VOLUME_PREFIX)
+}
+
 fn server(valid: &Valid) -> Container {
     let effective = &valid.effective;
     let spec = &valid.server.spec;
-    let mut mounts = spec.volume_mounts.clone();
+    let mut mounts: Vec<VolumeMount> = spec
+        .volume_mounts
+        .iter()
+        .filter(|mount| !is_ours(&mount.name))
+        .cloned()
+        .collect();
     if !mounts
         .iter()
         .any(|mount| mount.mount_path.trim_end_matches('/') == "/tmp")
@@ -144,7 +158,7 @@ fn server(valid: &Valid) -> Container {
         mounts.push(mount(TMP_VOLUME, "/tmp", false));
     }
     if spec.server_token == Some(true) {
-        mounts.push(mount(TOKEN_VOLUME, TOKEN_MOUNT, true));
+        mounts.push(mount(TOKEN_VOLUME, names::TOKEN_MOUNT, true));
     }
     let direct = !effective.gateway.enabled;
     Container {
@@ -224,7 +238,7 @@ fn gateway(valid: &Valid) -> Container {
         security_context: Some(hardened()),
         volume_mounts: Some(vec![
             mount(BUNDLE_VOLUME, names::BUNDLE_MOUNT, true),
-            mount(TOKEN_VOLUME, TOKEN_MOUNT, true),
+            mount(TOKEN_VOLUME, names::TOKEN_MOUNT, true),
         ]),
         ..Container::default()
     }

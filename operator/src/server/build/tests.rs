@@ -97,6 +97,41 @@ fn only_the_gateway_gets_a_token_unless_the_server_asks_for_one() {
 }
 
 #[test]
+fn a_spec_that_names_our_volumes_gets_none_of_them() {
+    let mut spec = minimal();
+    spec["volumes"] =
+        json!([{"name": "kubectl-mcp-token", "emptyDir": {}}, {"name": "cache", "emptyDir": {}}]);
+    spec["volumeMounts"] = json!([
+        {"name": "kubectl-mcp-token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"},
+        {"name": "cache", "mountPath": "/cache"},
+    ]);
+    let deployment = build(&valid(&spec)).deployment;
+    let pod = deployment.spec.unwrap().template.spec.unwrap();
+    let mounts: Vec<_> = pod.containers[0]
+        .volume_mounts
+        .iter()
+        .flatten()
+        .map(|mount| (mount.name.as_str(), mount.mount_path.as_str()))
+        .collect();
+    assert_eq!(mounts, [("cache", "/cache"), ("kubectl-mcp-tmp", "/tmp")]);
+    let volumes: Vec<_> = pod
+        .volumes
+        .iter()
+        .flatten()
+        .map(|v| v.name.as_str())
+        .collect();
+    assert_eq!(
+        volumes,
+        [
+            "cache",
+            "kubectl-mcp-tmp",
+            "kubectl-mcp-access",
+            "kubectl-mcp-token"
+        ]
+    );
+}
+
+#[test]
 fn direct_mode_has_no_gateway_and_leads_to_the_server() {
     let mut spec = minimal();
     spec["gateway"] = json!({"enabled": false});

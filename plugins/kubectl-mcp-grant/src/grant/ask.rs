@@ -1,13 +1,15 @@
 //! `grant can-i`, `who-can` and `explain`: what `access` decides about live objects.
 
-use access::{Caller, CallerSession, Item, Outcome, Step, Verdict};
-use api::{Effect, MCPAgentSession, Subject, Trust};
+use access::{Caller, CallerSession, Item, Outcome, Settings, Step, Verdict};
+use api::{Decision, Effect, MCPAgentSession, Subject, Trust};
 use common::api_error::During as _;
 use common::cluster::Cluster;
+use common::declared::undeclared_hint;
 use common::live::LiveServer;
 use common::output::{OutputArgs, print_value};
 use common::printer::{BAD, GOOD, styled};
 use common::table::Table;
+use common::tokens::TokenStore;
 use common::{Error, Exit, Printer, Result, age};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -57,9 +59,9 @@ pub(crate) struct CanIArgs {
     /// Ask for the holder of this session instead
     #[arg(long, value_name = "NAME", conflicts_with = "subject")]
     session: Option<String>,
-    /// The trust that the session consents to
-    #[arg(long, value_parser = trust, default_value = "high", conflicts_with = "session")]
-    trust: Trust,
+    /// The trust that a session consents to; that of your own session when absent, else high
+    #[arg(long, value_parser = trust, conflicts_with = "session")]
+    trust: Option<Trust>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -84,10 +86,11 @@ pub(crate) async fn can_i(
 ) -> Result<Exit> {
     let now = Timestamp::now();
     let live = read(cluster, &args.server, now, printer).await?;
-    let caller = caller(cluster, args, &live, now).await?;
-    let verdict = access::decide(&live.bundle, &caller, &args.item.item(), now);
+    let Asked { caller, session } = asked(cluster, args, &live, now).await?;
+    let mut verdict = access::decide(&live.bundle, &caller, &args.item.item(), now);
+    mend_hint(&mut verdict, &live, &args.item.item());
     if args.output.output.is_table() {
-        say(&verdict, printer);
+        say(&verdict, &session, printer);
     } else {
         print_value(printer, args.output.output, &verdict_json(&verdict))?;
     }
@@ -102,8 +105,9 @@ pub(crate) async fn explain(
 ) -> Result<Exit> {
     let now = Timestamp::now();
     let live = read(cluster, &args.server, now, printer).await?;
-    let caller = caller(cluster, args, &live, now).await?;
-    let explanation = access::explain(&live.bundle, &caller, &args.item.item(), now);
+    let Asked { caller, session } = asked(cluster, args, &live, now).await?;
+    let mut explanation = access::explain(&live.bundle, &caller, &args.item.item(), now);
+    mend_hint(&mut explanation.verdict, &live, &args.item.item());
     if !args.output.output.is_table() {
         let mut value = verdict_json(&explanation.verdict);
         value["subject"] = caller.identity.to_string().into();
@@ -111,7 +115,7 @@ pub(crate) async fn explain(
         print_value(printer, args.output.output, &value)?;
         return Ok(exit(&explanation.verdict));
     }
-    say(&explanation.verdict, printer);
+    say(&explanation.verdict, &session, printer);
     if !explanation.steps.is_empty() {
         printer.line(format_args!("\n{}", steps_table(&explanation.steps)));
     }
@@ -167,16 +171,59 @@ async fn read(
     Ok(live)
 }
 
+/// Who is asked about, and by which session.
+struct Asked {
+    caller: Caller,
+    /// In words, behind the answer; nothing when the session was named.
+    session: String,
+}
+
 /// Who is asked about.
-async fn caller(
+async fn asked(
     cluster: &Cluster,
     args: &CanIArgs,
     live: &LiveServer,
     now: Timestamp,
-) -> Result<Caller> {
+) -> Result<Asked> {
     if let Some(name) = &args.session {
-        return session_caller(cluster, live, name, now).await;
+        return Ok(Asked {
+            caller: session_caller(cluster, live, name, now).await?,
+            session: String::new(),
+        });
     }
+    if args.subject.is_none()
+        && args.trust.is_none()
+        && let Some(asked) = stored_session(cluster, live, now)
+    {
+        return Ok(asked);
+    }
+    let trust = args.trust.unwrap_or(Trust::High);
+    Ok(Asked {
+        caller: assumed_caller(cluster, args, live, trust).await?,
+        session: format!(" (with a session of --trust {trust})"),
+    })
+}
+
+/// The caller by the session that `server call` would use; `None` when it has none that opens this server.
+fn stored_session(cluster: &Cluster, live: &LiveServer, now: Timestamp) -> Option<Asked> {
+    let stored = TokenStore::open(cluster)
+        .and_then(|store| store.read(&cluster.namespace, &live.bundle.server))
+        .ok()??;
+    let hash = access::token_hash(&stored.token);
+    let caller = access::authenticate(&live.bundle, &hash, now).ok()?;
+    Some(Asked {
+        caller,
+        session: format!(" (with your session {})", stored.session),
+    })
+}
+
+/// The caller, or another, with a session that is yet to be made.
+async fn assumed_caller(
+    cluster: &Cluster,
+    args: &CanIArgs,
+    live: &LiveServer,
+    trust: Trust,
+) -> Result<Caller> {
     let (subject, groups) = if let Some(subject) = &args.subject {
         (
             subject.clone(),
@@ -186,11 +233,12 @@ async fn caller(
         let who = cluster.whoami().await?;
         (subject::of_caller(&who), who.groups)
     };
-    let mut caller = Caller::of(&subject, groups);
+    let teams = Settings::from(&live.effective).teams_of(&groups);
+    let mut caller = Caller::of(&subject, groups).in_teams(teams);
     // Somebody with a session of his own that consents to so much: what `session create --trust` would give.
     caller.session = Some(CallerSession {
         name: "(new)".to_owned(),
-        consented_trust: args.trust,
+        consented_trust: trust,
         expires_at: Timestamp::MAX,
     });
     Ok(caller)
@@ -224,14 +272,24 @@ fn exit(verdict: &Verdict) -> Exit {
     }
 }
 
-fn say(verdict: &Verdict, printer: &mut Printer) {
+/// A tool that is not declared is most often one whose name has a slip in it: no grant helps there.
+fn mend_hint(verdict: &mut Verdict, live: &LiveServer, item: &Item<'_>) {
+    let Item::Tool(tool) = item else { return };
+    let refused = !verdict.allowed || verdict.would_deny;
+    if refused && live.effective.policy.undeclared_tools == Decision::Deny {
+        let better = undeclared_hint(&live.server, tool);
+        verdict.hint = better.or(verdict.hint.take());
+    }
+}
+
+fn say(verdict: &Verdict, session: &str, printer: &mut Printer) {
     if verdict.allowed && !verdict.would_deny {
         let by = verdict
             .grant
             .as_ref()
             .map(|name| format!(" (grant {name})"))
             .unwrap_or_default();
-        printer.line(format_args!("{}{by}", styled(GOOD, "yes")));
+        printer.line(format_args!("{}{by}{session}", styled(GOOD, "yes")));
         return;
     }
     let word = if verdict.allowed {
@@ -240,7 +298,7 @@ fn say(verdict: &Verdict, printer: &mut Printer) {
         "no"
     };
     printer.line(format_args!(
-        "{} - {} ({})",
+        "{} - {} ({}){session}",
         styled(BAD, word),
         verdict.message,
         verdict.reason
@@ -311,11 +369,11 @@ impl Answer {
 /// For each grant that speaks of the item: whether exactly its subject may have it, all grants considered.
 fn answers(live: &LiveServer, item: &Item<'_>, now: Timestamp) -> Vec<Answer> {
     let mut answers = Vec::new();
+    let settings = Settings::from(&live.effective);
     for grant in &live.bundle.grants {
-        let mut caller = Caller::of(
-            &grant.subject,
-            grant.subject.group.iter().cloned().collect(),
-        );
+        let groups: Vec<_> = grant.subject.group.iter().cloned().collect();
+        let teams = settings.teams_of(&groups);
+        let mut caller = Caller::of(&grant.subject, groups).in_teams(teams);
         caller.session = Some(CallerSession {
             name: "(new)".to_owned(),
             consented_trust: Trust::High,

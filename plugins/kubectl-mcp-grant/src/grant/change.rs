@@ -5,6 +5,7 @@ use common::api_error::During as _;
 use common::cluster::Cluster;
 use common::confirm::confirm;
 use common::output::{DryRun, DryRunArgs, print_change};
+use common::taken::wait_until_taken;
 use common::{Exit, Printer, Result};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
@@ -91,5 +92,16 @@ pub(crate) async fn set_disabled(
             dry_run,
         )?;
     }
+    if dry_run == DryRun::None {
+        wait_until_taken(&api, &args.names, is_taken).await?;
+    }
     Ok(Exit::Ok)
+}
+
+/// Whether the operator has seen the grant as it is now.
+pub(crate) fn is_taken(grant: &MCPAccessGrant) -> bool {
+    grant
+        .status
+        .as_ref()
+        .is_some_and(|status| status.observed_generation >= grant.metadata.generation)
 }

@@ -10,11 +10,13 @@ use api::{
 use common::api_error::During as _;
 use common::cluster::Cluster;
 use common::output::{DryRun, DryRunArgs, OutputArgs, print_change};
+use common::taken::wait_until_taken;
 use common::{Error, Exit, Printer, Result, age};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{ObjectMeta, PostParams};
 
+use super::change::is_taken;
 use crate::{names, subject};
 
 /// No tool can have this name. A grant of prompts or resources alone needs a rule, because no rule means every tool.
@@ -327,12 +329,15 @@ async fn send(
         dry_run: dry_run == DryRun::Server,
         field_manager: Some(api_names::PLUGIN.to_owned()),
     };
-    let created = cluster
-        .api::<MCPAccessGrant>()
+    let api = cluster.api::<MCPAccessGrant>();
+    let created = api
         .create(&params, &grant)
         .await
         .during(format!("cannot create grant '{name}'"))?;
     print_change(printer, args.output.output, &created, "created", dry_run)?;
+    if dry_run == DryRun::None {
+        wait_until_taken(&api, &[name], is_taken).await?;
+    }
     Ok(Exit::Ok)
 }
 

@@ -1,14 +1,12 @@
 //! `grant list` and `grant get`.
 
 use api::{Effect, MCPAccessGrant, conditions};
-use common::api_error::During as _;
 use common::cluster::Cluster;
-use common::output::{Output, OutputArgs, print_list, print_object, tree};
+use common::listing::{Columns, Listing};
+use common::output::OutputArgs;
 use common::table::Table;
 use common::{Exit, Printer, Result, age};
-use jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube::api::ListParams;
 
 /// Arguments of `list`.
 #[derive(clap::Args)]
@@ -33,83 +31,41 @@ pub(crate) struct GetArgs {
     output: OutputArgs,
 }
 
+const LISTING: Listing<MCPAccessGrant> = Listing {
+    one: "grant",
+    many: "grants",
+    table,
+};
+
 /// `grant list`.
 pub(crate) async fn list(
     cluster: &Cluster,
     args: &ListArgs,
     printer: &mut Printer,
 ) -> Result<Exit> {
-    let params = ListParams {
-        label_selector: args.selector.clone(),
-        ..ListParams::default()
+    let wanted = |object: &MCPAccessGrant| {
+        let server = &object.spec.server_ref.name;
+        args.server.as_ref().is_none_or(|name| name == server)
     };
-    let list = cluster
-        .list_api::<MCPAccessGrant>()
-        .list(&params)
+    let selector = args.selector.as_deref();
+    LISTING
+        .list(cluster, selector, wanted, args.output.output, printer)
         .await
-        .during("cannot list grants")?;
-    let wanted = |grant: &MCPAccessGrant| {
-        args.server
-            .as_ref()
-            .is_none_or(|name| grant.spec.server_ref.name == *name)
-    };
-    let grants: Vec<_> = list.items.into_iter().filter(wanted).collect();
-    if grants.is_empty() && args.output.output.is_table() {
-        let place = if cluster.all_namespaces {
-            String::new()
-        } else {
-            format!(" in namespace '{}'", cluster.namespace)
-        };
-        printer.note(format_args!("No grants found{place}."));
-        return Ok(Exit::Ok);
-    }
-    print(cluster, args.output.output, &grants, printer)?;
-    Ok(Exit::Ok)
 }
 
 /// `grant get`.
 pub(crate) async fn get(cluster: &Cluster, args: &GetArgs, printer: &mut Printer) -> Result<Exit> {
-    let mut grants = Vec::new();
-    for name in &args.names {
-        let grant = cluster
-            .api::<MCPAccessGrant>()
-            .get(name)
-            .await
-            .during(format!("cannot get grant '{name}'"))?;
-        grants.push(grant);
-    }
-    match (args.output.output, grants.as_slice()) {
-        (Output::Json | Output::Yaml | Output::Name, [only]) => {
-            print_object(printer, args.output.output, &tree(only))?;
-        }
-        (output, _) => print(cluster, output, &grants, printer)?,
-    }
-    Ok(Exit::Ok)
+    LISTING
+        .get(cluster, &args.names, args.output.output, printer)
+        .await
 }
 
-fn print(
-    cluster: &Cluster,
-    output: Output,
-    grants: &[MCPAccessGrant],
-    printer: &mut Printer,
-) -> Result<()> {
-    if output.is_table() {
-        printer.line(table(
-            grants,
-            output == Output::Wide,
-            cluster.all_namespaces,
-            Timestamp::now(),
-        ));
-        return Ok(());
-    }
-    print_list(
-        printer,
-        output,
-        &grants.iter().map(tree).collect::<Vec<_>>(),
-    )
-}
-
-fn table(grants: &[MCPAccessGrant], wide: bool, namespaces: bool, now: Timestamp) -> String {
+fn table(grants: &[MCPAccessGrant], columns: Columns) -> String {
+    let Columns {
+        wide,
+        namespaces,
+        now,
+    } = columns;
     let mut headers = vec![
         "name",
         "server",
@@ -224,6 +180,8 @@ fn effective(grant: &MCPAccessGrant) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
     fn grant(spec: &serde_json::Value) -> MCPAccessGrant {
@@ -250,7 +208,14 @@ mod tests {
         ];
         let now = Timestamp::from_second(600).unwrap();
         assert_eq!(
-            table(&grants, false, true, now),
+            table(
+                &grants,
+                Columns {
+                    wide: false,
+                    namespaces: true,
+                    now
+                }
+            ),
             "\
 NAMESPACE   NAME   SERVER   EFFECT   SUBJECT       GIVES      TRUST   EFFECTIVE   EXPIRES   AGE
 team-a      g      w        Allow    human:alice   echo,!rm   low     Unknown     50m       10m

@@ -1,10 +1,11 @@
 //! `session revoke` and `session delete`.
 
-use api::{MCPAgentSession, names};
+use api::{MCPAgentSession, SessionPhase, names};
 use common::api_error::During as _;
 use common::cluster::Cluster;
 use common::confirm::confirm;
 use common::output::{DryRun, DryRunArgs, OutputArgs, print_change};
+use common::taken::wait_until_taken;
 use common::tokens::TokenStore;
 use common::{Error, Exit, Printer, Result};
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -73,10 +74,11 @@ pub(crate) async fn revoke(
 ) -> Result<Exit> {
     let dry_run = args.dry_run.dry_run;
     let api = cluster.api::<MCPAgentSession>();
-    for name in args.which.resolve(cluster)? {
+    let sessions = args.which.resolve(cluster)?;
+    for name in &sessions {
         let during = format!("cannot revoke session '{name}'");
         let session = if dry_run == DryRun::Client {
-            api.get(&name).await.during(during)?
+            api.get(name).await.during(during)?
         } else {
             let params = PatchParams {
                 dry_run: dry_run == DryRun::Server,
@@ -84,11 +86,22 @@ pub(crate) async fn revoke(
                 ..PatchParams::default()
             };
             let patch = Patch::Merge(json!({"spec": {"revoked": true}}));
-            api.patch(&name, &params, &patch).await.during(during)?
+            api.patch(name, &params, &patch).await.during(during)?
         };
         print_change(printer, args.output.output, &session, "revoked", dry_run)?;
     }
+    if dry_run == DryRun::None {
+        wait_until_taken(&api, &sessions, is_taken).await?;
+    }
     Ok(Exit::Ok)
+}
+
+/// Whether the operator has seen the revocation.
+fn is_taken(session: &MCPAgentSession) -> bool {
+    session.status.as_ref().is_some_and(|status| {
+        status.observed_generation >= session.metadata.generation
+            && status.phase == Some(SessionPhase::Revoked)
+    })
 }
 
 /// `session delete`.

@@ -112,9 +112,20 @@ pub(crate) async fn create(
             expires_at,
             token: token.clone(),
         };
+        // A file that cannot be read names no session that could still be used from here.
+        let before = store.read(&cluster.namespace, &args.server).ok().flatten();
         match store.write(&cluster.namespace, &args.server, &stored) {
             Ok(path) => printer.note(format_args!("The token is in {}", path.display())),
             Err(error) => return Err(undo(&api, &name, error).await),
+        }
+        if let Some(before) = before
+            && let Some(until) = still_active(&api, &before).await
+        {
+            printer.note(format_args!(
+                "note: session {0} is still active until {until}; end it with: kubectl mcp session revoke {0}{1}",
+                before.session,
+                cluster.flags()
+            ));
         }
     }
     print_change(printer, args.output.output, &created, "created", dry_run)?;
@@ -122,6 +133,18 @@ pub(crate) async fn create(
         printer.line(&token);
     }
     Ok(Exit::Ok)
+}
+
+/// When the session of an earlier token ends; `None` when it has ended. A session that may not be looked at ends when
+/// its file says.
+async fn still_active(api: &kube::Api<MCPAgentSession>, before: &StoredToken) -> Option<Timestamp> {
+    let until = match api.get_opt(&before.session).await {
+        Ok(Some(session)) if session.spec.revoked => return None,
+        Ok(Some(session)) => session.spec.expires_at.0,
+        Ok(None) => return None,
+        Err(_) => before.expires_at,
+    };
+    (until > Timestamp::now()).then_some(until)
 }
 
 /// Ends a session whose token could not be kept, so that nothing is left that nobody can use.

@@ -1,14 +1,13 @@
 //! `session list` and `session get`.
 
 use api::{MCPAgentSession, SessionPhase};
-use common::api_error::During as _;
 use common::cluster::Cluster;
-use common::output::{Output, OutputArgs, print_list, print_object, tree};
+use common::listing::{Columns, Listing};
+use common::output::OutputArgs;
 use common::table::Table;
 use common::{Exit, Printer, Result, age};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube::api::ListParams;
 
 /// Arguments of `list`.
 #[derive(clap::Args)]
@@ -33,78 +32,39 @@ pub(crate) struct GetArgs {
     output: OutputArgs,
 }
 
+const LISTING: Listing<MCPAgentSession> = Listing {
+    one: "session",
+    many: "sessions",
+    table,
+};
+
 /// `session list`.
 pub(crate) async fn list(
     cluster: &Cluster,
     args: &ListArgs,
     printer: &mut Printer,
 ) -> Result<Exit> {
-    let params = ListParams {
-        label_selector: args.selector.clone(),
-        ..ListParams::default()
+    let wanted = |object: &MCPAgentSession| {
+        let server = &object.spec.server_ref.name;
+        args.server.as_ref().is_none_or(|name| name == server)
     };
-    let list = cluster
-        .list_api::<MCPAgentSession>()
-        .list(&params)
+    let selector = args.selector.as_deref();
+    LISTING
+        .list(cluster, selector, wanted, args.output.output, printer)
         .await
-        .during("cannot list sessions")?;
-    let wanted = |s: &MCPAgentSession| {
-        args.server
-            .as_ref()
-            .is_none_or(|name| s.spec.server_ref.name == *name)
-    };
-    let sessions: Vec<_> = list.items.into_iter().filter(wanted).collect();
-    if sessions.is_empty() && args.output.output.is_table() {
-        let place = if cluster.all_namespaces {
-            String::new()
-        } else {
-            format!(" in namespace '{}'", cluster.namespace)
-        };
-        printer.note(format_args!("No sessions found{place}."));
-        return Ok(Exit::Ok);
-    }
-    print(cluster, args.output.output, &sessions, printer)?;
-    Ok(Exit::Ok)
 }
 
 /// `session get`.
 pub(crate) async fn get(cluster: &Cluster, args: &GetArgs, printer: &mut Printer) -> Result<Exit> {
-    let mut sessions = Vec::new();
-    for name in &args.names {
-        let session = cluster
-            .api::<MCPAgentSession>()
-            .get(name)
-            .await
-            .during(format!("cannot get session '{name}'"))?;
-        sessions.push(session);
-    }
-    match (args.output.output, sessions.as_slice()) {
-        (Output::Json | Output::Yaml | Output::Name, [only]) => {
-            print_object(printer, args.output.output, &tree(only))?;
-        }
-        (output, _) => print(cluster, output, &sessions, printer)?,
-    }
-    Ok(Exit::Ok)
+    LISTING
+        .get(cluster, &args.names, args.output.output, printer)
+        .await
 }
 
-fn print(
-    cluster: &Cluster,
-    output: Output,
-    sessions: &[MCPAgentSession],
-    printer: &mut Printer,
-) -> Result<()> {
-    if output.is_table() {
-        printer.line(table(sessions, cluster.all_namespaces, Timestamp::now()));
-        return Ok(());
-    }
-    print_list(
-        printer,
-        output,
-        &sessions.iter().map(tree).collect::<Vec<_>>(),
-    )
-}
-
-fn table(sessions: &[MCPAgentSession], namespaces: bool, now: Timestamp) -> String {
+fn table(sessions: &[MCPAgentSession], columns: Columns) -> String {
+    let Columns {
+        namespaces, now, ..
+    } = columns;
     let mut headers = vec![
         "name", "server", "subject", "trust", "status", "expires", "age",
     ];
@@ -172,7 +132,14 @@ mod tests {
             session("c", false, "1970-01-01T00:05:00Z"),
         ];
         assert_eq!(
-            table(&sessions, false, Timestamp::from_second(600).unwrap()),
+            table(
+                &sessions,
+                Columns {
+                    wide: false,
+                    namespaces: false,
+                    now: Timestamp::from_second(600).unwrap()
+                }
+            ),
             "\
 NAME   SERVER   SUBJECT       TRUST   STATUS    EXPIRES   AGE
 a      w        human:alice   low     Active    7h50m     10m

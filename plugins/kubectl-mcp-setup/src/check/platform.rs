@@ -1,6 +1,6 @@
 //! Checks of what setup installed: kinds, servers, admission, its proof, certificates, the default policy.
 
-use api::names;
+use api::{MCPPolicy, names};
 use common::Cluster;
 use common::api_error::During as _;
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use kube::api::{Api, ListParams};
 
 use super::{Check, Verdict};
 use crate::install::{VERSION, VERSION_LABEL};
+use crate::pods::{self, Trouble};
 use crate::proof::{self, Verdict as Judged};
 use crate::{expiry, setup, wait};
 
@@ -93,34 +94,44 @@ async fn deployment(cluster: &Cluster, category: &'static str, name: &str) -> Ch
         Ok(None) => return check.but(Verdict::Fail, "it does not exist", SETUP),
         Ok(Some(live)) => live,
     };
-    let pods = format!(
-        "kubectl -n {} describe pods -l app.kubernetes.io/name={name}",
-        names::SYSTEM_NAMESPACE
-    );
+    let trouble = if wait::rollout_missing(&live).is_some() {
+        pods::trouble(&cluster.client, name).await
+    } else {
+        None
+    };
+    rolled_out(check, name, &live, trouble.as_ref())
+}
+
+/// How a Deployment of the platform stands, with what its pods say when it is not rolled out.
+fn rolled_out(check: Check, name: &str, live: &Deployment, trouble: Option<&Trouble>) -> Check {
     let wanted = live
         .spec
         .as_ref()
         .and_then(|spec| spec.replicas)
         .unwrap_or(1);
+    if wanted == 0 {
+        let hint = format!("{SETUP}    (restores the replicas)");
+        return check.but(Verdict::Fail, "it was scaled to 0 replicas", hint);
+    }
     let available = live
         .status
         .as_ref()
         .and_then(|status| status.available_replicas)
         .unwrap_or(0);
+    let because = |what: String| match trouble {
+        Some(trouble) => (format!("{what}: {trouble}"), trouble.hint(name)),
+        None => (what, pods::describe(name)),
+    };
     if available == 0 {
-        return check.but(
-            Verdict::Fail,
-            format!("0 of {wanted} replicas are available"),
-            pods,
-        );
+        let (detail, hint) = because(format!("0 of {wanted} replicas are available"));
+        return check.but(Verdict::Fail, detail, hint);
     }
-    if let Some(missing) = wait::rollout_missing(&live) {
-        return check.but(Verdict::Warn, missing, pods);
+    if let Some(missing) = wait::rollout_missing(live) {
+        let (detail, hint) = because(missing);
+        return check.but(Verdict::Warn, detail, hint);
     }
-    let version = live
-        .metadata
-        .labels
-        .and_then(|labels| labels.get(VERSION_LABEL).cloned());
+    let labels = live.metadata.labels.as_ref();
+    let version = labels.and_then(|labels| labels.get(VERSION_LABEL).cloned());
     if version.as_deref() != Some(VERSION) {
         let version = version.unwrap_or_else(|| "unknown".to_owned());
         let detail = format!("it is version {version}, this plugin is {VERSION}");
@@ -298,6 +309,10 @@ fn not_proven(check: Check, judged: &Judged) -> Check {
                 format!(
                     "open the way from the API server to port 8443 of the webhook's pods; {pods}"
                 )
+            } else if why.contains("no endpoints available") {
+                format!(
+                    "{SETUP}    (nothing is ready behind the webhook's service; setup restores its replicas)"
+                )
             } else {
                 pods
             };
@@ -325,23 +340,32 @@ async fn default_policy(cluster: &Cluster) -> Check {
             "only the rules that need no policy hold",
             "kubectl mcp setup --default-host HOST --allow-registry REGISTRY",
         ),
-        Ok(Some(policy)) => {
-            let enforcement = policy.spec.enforcement.unwrap_or_default();
-            let host = policy
-                .spec
-                .defaults
-                .and_then(|defaults| defaults.ingress_host);
-            check.with_detail(format!(
-                "{enforcement}, default host {}",
-                host.as_deref().unwrap_or("none")
-            ))
-        }
+        Ok(Some(policy)) => judge_policy(check, policy),
+    }
+}
+
+/// How the default policy is set.
+fn judge_policy(check: Check, policy: MCPPolicy) -> Check {
+    let enforcement = policy.spec.enforcement.unwrap_or_default();
+    let host = policy
+        .spec
+        .defaults
+        .and_then(|defaults| defaults.ingress_host);
+    match host {
+        Some(host) => check.with_detail(format!("{enforcement}, default host {host}")),
+        None => check.but(
+            Verdict::Warn,
+            format!("{enforcement}, {}", setup::NO_DEFAULT_HOST),
+            "kubectl mcp setup --default-host HOST",
+        ),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::install::{PolicyFlags, default_policy};
+    use serde_json::json;
 
     #[test]
     fn a_configuration_without_certificate_authority_is_broken() {
@@ -372,6 +396,51 @@ mod tests {
         assert_eq!(at(-1), Verdict::Fail);
     }
 
+    fn webhook(replicas: i32, available: i32) -> Deployment {
+        serde_json::from_value(json!({
+            "metadata": {"name": "mcp-webhook", "labels": {VERSION_LABEL: VERSION}},
+            "spec": {"replicas": replicas, "selector": {}, "template": {}},
+            "status": {"updatedReplicas": replicas, "availableReplicas": available},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_server_scaled_to_nothing_is_broken_and_setup_mends_it() {
+        let check = |live: &Deployment, trouble: Option<&Trouble>| {
+            rolled_out(Check::ok("webhook", "x"), "mcp-webhook", live, trouble)
+        };
+        let scaled = check(&webhook(0, 0), None);
+        assert_eq!(scaled.result, Verdict::Fail);
+        assert!(scaled.hint.unwrap_or_default().starts_with(SETUP));
+        let pulling = Trouble::Waiting {
+            image: "a/b:1".to_owned(),
+            reason: "ErrImagePull".to_owned(),
+            message: String::new(),
+        };
+        let down = check(&webhook(2, 0), Some(&pulling));
+        assert_eq!(
+            down.detail.unwrap_or_default(),
+            "0 of 2 replicas are available: image a/b:1: ErrImagePull"
+        );
+        assert_eq!(check(&webhook(2, 2), None).result, Verdict::Ok);
+    }
+
+    #[test]
+    fn a_default_policy_without_a_host_is_worth_a_look() {
+        let judge = |host: Option<&str>| {
+            let flags = PolicyFlags {
+                default_host: host.map(str::to_owned),
+                ..PolicyFlags::default()
+            };
+            judge_policy(Check::ok("policies", "x"), default_policy(&flags))
+        };
+        assert_eq!(judge(Some("mcp.example.test")).result, Verdict::Ok);
+        let bare = judge(None);
+        assert_eq!(bare.result, Verdict::Warn);
+        assert!(bare.detail.unwrap_or_default().contains("spec.ingressHost"));
+    }
+
     #[test]
     fn a_timeout_names_the_port_and_a_wrong_certificate_the_restart() {
         let hint = |why: &str| {
@@ -382,6 +451,7 @@ mod tests {
             .hint
             .unwrap_or_default()
         };
+        assert!(hint("failed calling webhook: no endpoints available").starts_with(SETUP));
         assert!(hint("failed calling webhook: context deadline exceeded").contains("8443"));
         assert!(
             hint("failed calling webhook: x509: unknown authority").contains("rollout restart")

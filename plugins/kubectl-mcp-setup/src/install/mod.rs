@@ -4,9 +4,11 @@
 //! path, never by replacing text. `setup`, `uninstall` and `check` use the objects, and the project's generator writes
 //! them to `manifests/install/`. Nothing here talks to a cluster.
 
+mod images;
 mod policy;
 mod yaml;
 
+pub use images::{Error as ImageError, ImageFlags, Images, LiveImages};
 pub use policy::{PolicyFlags, default_policy, merge_policy};
 pub use yaml::to_yaml;
 
@@ -40,11 +42,15 @@ pub struct Options {
 impl Options {
     /// The options when all images come from one registry, tagged with the version of this build.
     pub fn from_registry(registry: &str) -> Self {
-        let image = |name: &str| format!("{}/{name}:{VERSION}", registry.trim_end_matches('/'));
+        let flags = ImageFlags {
+            registry: Some(registry.to_owned()),
+            ..ImageFlags::default()
+        };
+        let images = flags.resolve(&LiveImages::default());
         Self {
-            webhook_image: image("mcp-webhook"),
-            operator_image: image("mcp-operator"),
-            gateway_image: image("mcp-gateway"),
+            webhook_image: images.webhook,
+            operator_image: images.operator,
+            gateway_image: images.gateway,
             webhook_replicas: None,
             operator_replicas: None,
             policy: PolicyFlags::default(),

@@ -193,17 +193,36 @@ fn the_webhook_configurations_are_those_of_the_design() {
 }
 
 #[test]
-fn every_kind_of_ours_is_asked_about_with_deletions() {
-    let validating =
-        &find("ValidatingWebhookConfiguration", names::WEBHOOK_NAME)["webhooks"][0]["rules"][0];
+fn every_kind_of_ours_is_asked_about_and_deletions_where_a_rule_can_refuse_them() {
+    let hook = find("ValidatingWebhookConfiguration", names::WEBHOOK_NAME)["webhooks"][0].clone();
+    let asked = |plural: &str, operation: &str| {
+        let rules = hook["rules"].as_array().unwrap().iter();
+        rules.into_iter().any(|rule| {
+            strings(&rule["resources"]).contains(&plural)
+                && strings(&rule["operations"]).contains(&operation)
+        })
+    };
     for crd in api::crds() {
+        let plural = crd.spec.names.plural.as_str();
         assert!(
-            strings(&validating["resources"]).contains(&crd.spec.names.plural.as_str()),
-            "{}",
-            crd.spec.names.plural
+            asked(plural, "CREATE") && asked(plural, "UPDATE"),
+            "{plural}"
         );
+        let may_lift_a_denial = ["mcpaccessgrants", "mcpagentsessions"].contains(&plural);
+        assert_eq!(asked(plural, "DELETE"), may_lift_a_denial, "{plural}");
     }
-    assert!(strings(&validating["operations"]).contains(&"DELETE"));
+}
+
+#[test]
+fn a_namespace_can_be_deleted_while_the_webhook_is_down() {
+    let hook = find("ValidatingWebhookConfiguration", names::WEBHOOK_NAME)["webhooks"][0].clone();
+    let conditions = hook["matchConditions"].as_array().unwrap();
+    assert_eq!(conditions.len(), 1);
+    assert_eq!(
+        conditions[0]["expression"],
+        "!(request.operation == 'DELETE' && request.userInfo.username in \
+         ['system:serviceaccount:kube-system:namespace-controller', 'system:kube-controller-manager'])"
+    );
 }
 
 #[test]
@@ -215,6 +234,7 @@ fn the_floor_speaks_of_the_labels_stamps_and_accounts_of_the_other_parts() {
         names::EDITED_BY,
         "MCP0910",
         "MCP0701",
+        "MCP0913",
     ] {
         assert!(stamps.contains(name), "{name}");
     }

@@ -1,268 +1,13 @@
-//! The strict JSON scan: one pass over the bytes that refuses whatever two parsers could read differently, and
-//! remembers where the few values are that a decision needs.
-//!
-//! Refused: invalid UTF-8, a byte order mark, duplicate keys at every depth (compared after unescaping), lone
-//! surrogates, numbers outside the grammar (`NaN`, `01`, `.5`), data after the value, and more depth, members or
-//! values than the limits. What is accepted is forwarded as the same bytes, so order of keys and text of numbers stay.
-//!
-//! Used for requests by [`message`](crate::message) and for lists in answers by [`filter`](crate::filter). It makes
-//! no copy of a value; a string is unescaped only when somebody asks for it.
+//! The grammar behind [`Document::scan`](super::Document::scan): walks the bytes once and collects the nodes that are
+//! to be remembered. It takes for granted that the bytes are UTF-8 without a byte order mark, which its caller checks.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::ops::Range;
 
-/// Bounds of a scan.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Deepest nesting that is accepted.
-    pub depth: usize,
-    /// Values up to this depth are remembered; the root has depth 0.
-    pub recorded_depth: usize,
-    /// Most values that are remembered.
-    pub recorded: usize,
-    /// Most members of one object.
-    pub members: usize,
-    /// Members of this name at depth 2 are remembered, but nothing inside them is.
-    pub opaque: Option<&'static str>,
-}
+use super::{Error, Kind, Limits, Node, Text, unescape};
 
-impl Limits {
-    /// For what callers send.
-    pub const REQUEST: Self = Self {
-        depth: 64,
-        recorded_depth: 4,
-        recorded: 16_384,
-        members: 8192,
-        opaque: Some("arguments"),
-    };
-    /// For lists that the server sends.
-    pub const ANSWER: Self = Self {
-        depth: 128,
-        recorded_depth: 4,
-        recorded: 262_144,
-        members: 65_536,
-        opaque: None,
-    };
-}
-
-/// Why bytes are refused. Positions are bytes from the beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// Not UTF-8.
-    #[error("must be UTF-8, is not from byte {at} on")]
-    Utf8 {
-        /// Where.
-        at: usize,
-    },
-    /// Begins with a byte order mark.
-    #[error("must not begin with a byte order mark")]
-    Bom,
-    /// Not JSON.
-    #[error("must be JSON, is not at byte {at}")]
-    Syntax {
-        /// Where.
-        at: usize,
-    },
-    /// Ends within a value.
-    #[error("must be one whole JSON value, ends early")]
-    Ends,
-    /// Something follows the value.
-    #[error("must be one JSON value, something follows it at byte {at}")]
-    Trailing {
-        /// Where.
-        at: usize,
-    },
-    /// A key stands twice in one object.
-    #[error("must not have a key twice in one object, has at byte {at}")]
-    DuplicateKey {
-        /// Where the second one is.
-        at: usize,
-    },
-    /// A surrogate without its other half.
-    #[error("must not have a lone surrogate, has at byte {at}")]
-    LoneSurrogate {
-        /// Where.
-        at: usize,
-    },
-    /// Nested too deeply.
-    #[error("must not be nested deeper than the limit, is at byte {at}")]
-    TooDeep {
-        /// Where.
-        at: usize,
-    },
-    /// More members or values than the limits.
-    #[error("must not have more members or values than the limit, has at byte {at}")]
-    TooMany {
-        /// Where.
-        at: usize,
-    },
-}
-
-/// What sort of value a node is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `null`
-    Null,
-    /// `true` or `false`
-    Bool,
-    /// A number.
-    Number,
-    /// A string.
-    String,
-    /// An array.
-    Array,
-    /// An object.
-    Object,
-}
-
-/// The text between the quotes of a string.
-#[derive(Clone, Copy, Debug)]
-struct Text {
-    start: usize,
-    end: usize,
-    escaped: bool,
-}
-
-/// A remembered value. Its children follow it in the list, up to `next`.
-#[derive(Clone, Copy, Debug)]
-struct Node {
-    kind: Kind,
-    start: usize,
-    end: usize,
-    next: usize,
-    key: Option<Text>,
-    escaped: bool,
-}
-
-/// Accepted bytes, and where their values are.
-#[derive(Debug)]
-pub struct Document<'a> {
-    bytes: &'a [u8],
-    nodes: Vec<Node>,
-}
-
-/// One remembered value of a document.
-#[derive(Clone, Copy, Debug)]
-pub struct Value<'d> {
-    document: &'d Document<'d>,
-    index: usize,
-}
-
-impl<'a> Document<'a> {
-    /// Scans bytes.
-    pub fn scan(bytes: &'a [u8], limits: Limits) -> Result<Self, Error> {
-        std::str::from_utf8(bytes).map_err(|error| Error::Utf8 {
-            at: error.valid_up_to(),
-        })?;
-        if bytes.starts_with(b"\xef\xbb\xbf") {
-            return Err(Error::Bom);
-        }
-        let mut scanner = Scanner {
-            bytes,
-            at: 0,
-            nodes: Vec::with_capacity(24),
-            keys: Vec::new(),
-            limits,
-        };
-        scanner.space();
-        scanner.value(0, None, true)?;
-        scanner.space();
-        if scanner.at < bytes.len() {
-            return Err(Error::Trailing { at: scanner.at });
-        }
-        Ok(Self {
-            bytes,
-            nodes: scanner.nodes,
-        })
-    }
-
-    /// The outermost value.
-    pub fn root(&self) -> Value<'_> {
-        Value {
-            document: self,
-            index: 0,
-        }
-    }
-}
-
-impl<'d> Value<'d> {
-    fn node(self) -> &'d Node {
-        &self.document.nodes[self.index]
-    }
-
-    /// What it is.
-    pub fn kind(self) -> Kind {
-        self.node().kind
-    }
-
-    /// Where it is.
-    pub fn range(self) -> Range<usize> {
-        self.node().start..self.node().end
-    }
-
-    /// Its source text.
-    pub fn raw(self) -> &'d [u8] {
-        &self.document.bytes[self.range()]
-    }
-
-    /// The key under which it stands in its object, unescaped.
-    pub fn key(self) -> Option<Cow<'d, str>> {
-        self.node()
-            .key
-            .map(|text| unescape(self.document.bytes, text))
-    }
-
-    /// The string it is.
-    pub fn as_str(self) -> Option<Cow<'d, str>> {
-        let node = self.node();
-        (node.kind == Kind::String).then(|| {
-            unescape(
-                self.document.bytes,
-                Text {
-                    start: node.start + 1,
-                    end: node.end - 1,
-                    escaped: node.escaped,
-                },
-            )
-        })
-    }
-
-    /// Remembered members or elements.
-    pub fn children(self) -> impl Iterator<Item = Self> {
-        let end = self.node().next;
-        let mut index = self.index + 1;
-        std::iter::from_fn(move || {
-            (index < end).then(|| {
-                let child = Self {
-                    document: self.document,
-                    index,
-                };
-                index = child.node().next;
-                child
-            })
-        })
-    }
-
-    /// A member by its key.
-    pub fn get(self, key: &str) -> Option<Self> {
-        self.children()
-            .find(|child| child.key().is_some_and(|k| k == key))
-    }
-}
-
-/// A string without its escapes. The scan has already found them well formed.
-fn unescape(bytes: &[u8], text: Text) -> Cow<'_, str> {
-    if !text.escaped {
-        return String::from_utf8_lossy(&bytes[text.start..text.end]);
-    }
-    let quoted = &bytes[text.start - 1..=text.end];
-    Cow::Owned(
-        serde_json::from_slice(quoted).expect("the scan accepts only strings that are well formed"),
-    )
-}
-
-struct Scanner<'a> {
+/// Where one scan stands.
+pub(super) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
     nodes: Vec<Node>,
@@ -275,6 +20,28 @@ struct Scanner<'a> {
 const FEW_KEYS: usize = 16;
 
 impl<'a> Scanner<'a> {
+    /// At the beginning of these bytes.
+    pub(super) fn new(bytes: &'a [u8], limits: Limits) -> Self {
+        Self {
+            bytes,
+            at: 0,
+            nodes: Vec::with_capacity(24),
+            keys: Vec::new(),
+            limits,
+        }
+    }
+
+    /// The nodes of the one value that the bytes must be.
+    pub(super) fn whole(mut self) -> Result<Vec<Node>, Error> {
+        self.space();
+        self.value(0, None, true)?;
+        self.space();
+        if self.at < self.bytes.len() {
+            return Err(Error::Trailing { at: self.at });
+        }
+        Ok(self.nodes)
+    }
+
     fn peek(&self) -> Result<u8, Error> {
         self.bytes.get(self.at).copied().ok_or(Error::Ends)
     }
@@ -536,7 +303,3 @@ impl<'a> Scanner<'a> {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "json_tests.rs"]
-mod tests;

@@ -1,0 +1,103 @@
+//! The body of a request on its way in: its type, its size, and the time and room that it may take. Used by
+//! [`pipeline`](crate::pipeline) for a caller that is already known; what the bytes say is not read here.
+
+use std::time::Duration;
+
+use access::Reason;
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{self, HeaderMap};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Body as _, Incoming};
+use tokio::sync::SemaphorePermit;
+
+use crate::answer::Answer;
+use crate::exchange::{Step, refuse};
+use crate::headers;
+use crate::pipeline::Gateway;
+
+/// How long a caller may take to send its body.
+const BODY: Duration = Duration::from_secs(30);
+
+/// Refuses what is not plain JSON by its headers.
+pub(crate) fn check_type(headers: &HeaderMap) -> Step<()> {
+    let unsupported = |message| {
+        refuse(Answer {
+            status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ..Answer::bad_request(message)
+        })
+    };
+    if headers::media_type(headers).as_deref() != Some("application/json") {
+        return unsupported("Content-Type must be application/json");
+    }
+    match headers::single(headers, &header::CONTENT_ENCODING) {
+        Ok(None | Some("identity")) => Ok(()),
+        Ok(Some(_)) | Err(headers::NotOne) => unsupported("the body must not be compressed"),
+    }
+}
+
+/// The whole body, if it is small enough and comes soon enough; and its room, to be held until it is forwarded.
+pub(crate) async fn collect(
+    incoming: Incoming,
+    gateway: &Gateway,
+) -> Step<(Bytes, SemaphorePermit<'_>)> {
+    let most = gateway.largest_body;
+    let too_large = || {
+        let message = format!("the body must not be larger than {most} bytes");
+        refuse(Answer {
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            ..Answer::bad_request(message)
+        })
+    };
+    let size = incoming.size_hint();
+    if size.lower() > most as u64 {
+        discard(incoming, 4 * most).await;
+        return too_large();
+    }
+    let expected = size
+        .exact()
+        .and_then(|size| usize::try_from(size).ok())
+        .unwrap_or(most);
+    let Ok(mut room) = gateway.bodies.try_acquire_many(kib(expected)) else {
+        return refuse(Answer::unavailable(
+            Reason::ServerBusy,
+            "too many messages are under way: try again",
+        ));
+    };
+    match tokio::time::timeout(BODY, Limited::new(incoming, most).collect()).await {
+        Ok(Ok(collected)) => {
+            let body = collected.to_bytes();
+            // Room that was kept for a body of unknown size goes back.
+            drop(room.split((kib(expected) - kib(body.len())) as usize));
+            Ok((body, room))
+        }
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => too_large(),
+        Ok(Err(_)) => refuse(Answer::bad_request("the body ended early")),
+        Err(_) => refuse(Answer {
+            status: StatusCode::REQUEST_TIMEOUT,
+            ..Answer::bad_request(format!("the body must come within {} s", BODY.as_secs()))
+        }),
+    }
+}
+
+/// Reads a body that is not wanted, up to a bound: a caller who is still sending when the connection closes would not
+/// see the answer.
+async fn discard(mut incoming: Incoming, most: usize) {
+    let reading = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = incoming.frame().await {
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > most {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(BODY, reading).await.is_err() {
+        tracing::debug!("a body that was too large did not end in time");
+    }
+}
+
+/// KiB begun, at least one.
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
+}
