@@ -166,7 +166,7 @@ fn tell(transcript: &Transcript) -> Result<()> {
         "kubectl mcp server call -n mcp-demo everything echo message=hello",
     )?;
     terminal::result(&format!(
-        "from the end of the revoke command to the first denied call: {took:.0?}"
+        "from the start of the revoke command to the first denied call: {took:.0?}"
     ));
     transcript.succeeds(
         &format!("kubectl mcp grant deny -n mcp-demo --server everything --subject human:{who} --for 24h --reason demo"),

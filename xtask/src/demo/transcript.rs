@@ -85,10 +85,10 @@ impl Transcript {
         Ok(said.text.trim().to_owned())
     }
 
-    /// Runs `cause`, then `call` until it fails. How long after `cause` ended that was.
+    /// Runs `cause`, then `call` until it fails. How long that took from the start of `cause`: more than what is asked for.
     pub(super) fn until_denied(&self, cause: &str, call: &str) -> Result<Duration> {
-        self.succeeds(cause, &[])?;
         let start = Instant::now();
+        self.succeeds(cause, &[])?;
         let mut last = self.run(call)?;
         let denied = wait_until(PATIENCE, || {
             if last.ok {
