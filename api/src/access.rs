@@ -71,16 +71,6 @@ pub enum Effect {
     Deny,
 }
 
-/// The three sorts of thing that a call can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)]
-pub enum AccessItem {
-    Tool,
-    Prompt,
-    Resource,
-}
-
 /// Implements `as_str` and `Display` for an enum by the words of its serde form.
 macro_rules! words {
     ($($type:ident { $($variant:ident => $word:literal),+ })+) => {$(
@@ -104,7 +94,6 @@ words! {
     SideEffect { Read => "read", Write => "write", Destructive => "destructive" }
     Decision { Allow => "allow", Deny => "deny" }
     Effect { Allow => "Allow", Deny => "Deny" }
-    AccessItem { Tool => "tool", Prompt => "prompt", Resource => "resource" }
 }
 
 /// The server a grant or session is for, in the same namespace.

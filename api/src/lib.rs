@@ -28,9 +28,7 @@ pub mod session;
 pub mod status;
 pub mod workload;
 
-pub use access::{
-    AccessItem, Decision, Effect, ServerRef, ServiceAccountRef, SideEffect, Subject, Trust,
-};
+pub use access::{Decision, Effect, ServerRef, ServiceAccountRef, SideEffect, Subject, Trust};
 pub use grant::{GrantStatus, MCPAccessGrant, MCPAccessGrantSpec, ToolRule};
 pub use policy::{
     AccessPolicy, CatalogRef, Defaults, EgressPolicy, Enforcement, GatewayPolicy, ImagePolicy,

@@ -222,7 +222,7 @@ where
 }
 
 /// The first 16 hexadecimal digits of the SHA-256 of a JSON text.
-pub fn fingerprint(value: &Value) -> String {
+fn fingerprint(value: &Value) -> String {
     let digest = Sha256::digest(value.to_string().as_bytes());
     let first = digest
         .iter()

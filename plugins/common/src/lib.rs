@@ -29,6 +29,8 @@ pub mod cluster;
 #[cfg(feature = "live")]
 pub mod declared;
 #[cfg(feature = "cluster")]
+pub mod delete;
+#[cfg(feature = "cluster")]
 pub mod listing;
 #[cfg(feature = "live")]
 pub mod live;

@@ -8,11 +8,12 @@ use api::{
 use common::api_error::During as _;
 use common::cluster::Cluster;
 use common::confirm::confirm;
+use common::delete::delete_one;
 use common::output::{DryRun, DryRunArgs, OutputArgs, print_change};
 use common::{Exit, Printer, Result};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::EnvVar;
-use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
+use kube::api::{ListParams, ObjectMeta, PostParams};
 
 /// Arguments of `create`.
 #[derive(clap::Args)]
@@ -136,19 +137,9 @@ pub(crate) async fn delete(
         cluster.namespace
     );
     confirm(printer, args.yes || dry_run != DryRun::None, &what)?;
-    let api = cluster.api::<MCPServer>();
     let remains = Remains::read(cluster, Timestamp::now()).await;
     for name in &args.names {
-        let during = format!("cannot delete server '{name}'");
-        if dry_run == DryRun::Client {
-            api.get(name).await.during(during)?;
-        } else {
-            let params = DeleteParams {
-                dry_run: dry_run == DryRun::Server,
-                ..DeleteParams::default()
-            };
-            api.delete(name, &params).await.during(during)?;
-        }
+        delete_one::<MCPServer>(cluster, "server", name, dry_run).await?;
         printer.line(format_args!(
             "mcpserver.kubectl-mcp.dev/{name} deleted{}",
             dry_run.suffix()

@@ -4,10 +4,11 @@ use api::{MCPAccessGrant, names};
 use common::api_error::During as _;
 use common::cluster::Cluster;
 use common::confirm::confirm;
+use common::delete::delete_one;
 use common::output::{DryRun, DryRunArgs, print_change};
 use common::taken::wait_until_taken;
 use common::{Exit, Printer, Result};
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use super::ChangeArgs;
@@ -38,21 +39,8 @@ pub(crate) async fn delete(
         cluster.namespace
     );
     confirm(printer, args.yes || dry_run != DryRun::None, &what)?;
-    let api = cluster.api::<MCPAccessGrant>();
     for name in &args.names {
-        if dry_run == DryRun::Client {
-            api.get(name)
-                .await
-                .during(format!("cannot delete grant '{name}'"))?;
-        } else {
-            let params = DeleteParams {
-                dry_run: dry_run == DryRun::Server,
-                ..DeleteParams::default()
-            };
-            api.delete(name, &params)
-                .await
-                .during(format!("cannot delete grant '{name}'"))?;
-        }
+        delete_one::<MCPAccessGrant>(cluster, "grant", name, dry_run).await?;
         printer.line(format_args!(
             "mcpaccessgrant.kubectl-mcp.dev/{name} deleted{}",
             dry_run.suffix()

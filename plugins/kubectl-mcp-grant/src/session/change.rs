@@ -4,11 +4,12 @@ use api::{MCPAgentSession, SessionPhase, names};
 use common::api_error::During as _;
 use common::cluster::Cluster;
 use common::confirm::confirm;
+use common::delete::delete_one;
 use common::output::{DryRun, DryRunArgs, OutputArgs, print_change};
 use common::taken::wait_until_taken;
 use common::tokens::TokenStore;
 use common::{Error, Exit, Printer, Result};
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 /// Arguments of `revoke`.
@@ -121,13 +122,9 @@ pub(crate) async fn delete(
     let api = cluster.api::<MCPAgentSession>();
     for name in &names {
         let during = format!("cannot delete session '{name}'");
-        let session = api.get(name).await.during(during.clone())?;
+        let session = api.get(name).await.during(during)?;
         if dry_run != DryRun::Client {
-            let params = DeleteParams {
-                dry_run: dry_run == DryRun::Server,
-                ..DeleteParams::default()
-            };
-            api.delete(name, &params).await.during(during)?;
+            delete_one::<MCPAgentSession>(cluster, "session", name, dry_run).await?;
         }
         if dry_run == DryRun::None {
             forget(cluster, &session.spec.server_ref.name, name)?;
