@@ -97,12 +97,12 @@ impl Context {
             operation: Some(Operation::Live),
             now: Known::Known(Timestamp::now()),
             namespace: namespace.map_or(Known::Unknown, |name| {
-                Known::Known(NamespaceFacts {
+                Known::from(NamespaceFacts {
                     name: name.to_owned(),
                     labels: self.namespace_labels(name),
                 })
             }),
-            policies: Known::Known(self.policies()),
+            policies: Known::from(self.policies()),
             ..Facts::default()
         }
     }

@@ -1,13 +1,20 @@
 //! What a rule is given, and what it writes into.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use api::{MCPAccessGrantSpec, MCPAgentSessionSpec, MCPPolicySpec, MCPServer, MCPServerSpec};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::effective::{Effective, effective};
-use crate::facts::{Facts, Known, Operation, Requester, ServerFact};
+use crate::facts::{
+    CatalogueFact, Facts, Known, Labels, LiveServer, Operation, Requester, SecretFact, ServerFact,
+    ServiceFact,
+};
 use crate::finding::{Draft, Weight};
 use crate::kind::Kind;
+use crate::parse::route::Route;
 use crate::policy::PolicySet;
 use crate::registry::Need;
 use crate::schema::{self, Typed, Violation};
@@ -28,7 +35,7 @@ pub struct Context<'a> {
     pub namespace: &'a str,
     /// The object's name; empty where the API server will make one.
     pub name: &'a str,
-    policies: PolicySet,
+    policies: Arc<PolicySet>,
     typed: Typed,
     old_typed: Option<Typed>,
     effective: Option<Effective>,
@@ -54,7 +61,7 @@ impl<'a> Context<'a> {
         };
         let name = text(object, "/metadata/name").unwrap_or_default();
         let policies = if kind == Kind::Policy {
-            PolicySet::default()
+            Arc::default()
         } else {
             facts.selected(namespace)
         };
@@ -146,22 +153,65 @@ impl<'a> Context<'a> {
 
     /// The policies of the object's namespace; where they are not known, the rule is noted as unchecked.
     pub fn policies(&self, report: &mut Report) -> Option<&PolicySet> {
-        known(&self.facts.policies, Need::Policies, report).map(|_| &self.policies)
+        known(&self.facts.policies, Need::Policies, report).map(|_| self.policies.as_ref())
     }
 
-    /// All servers but the judged one; where they are not known, the rule is noted as unchecked.
+    /// The servers of the object's namespace but the judged one; where they are not known, the rule is noted as
+    /// unchecked.
     pub fn other_servers(
         &self,
         report: &mut Report,
     ) -> Option<impl Iterator<Item = &'a ServerFact> + use<'a>> {
-        let (namespace, name) = (self.namespace, self.name);
-        let judged = self.kind == Kind::Server;
+        let judged = (self.kind == Kind::Server).then_some(self.name);
         let servers = known(&self.facts.servers, Need::Servers, report)?;
-        Some(
-            servers.iter().filter(move |server| {
-                !judged || server.namespace != namespace || server.name != name
-            }),
-        )
+        let others = servers.of(self.namespace).map(AsRef::as_ref);
+        Some(others.filter(move |server: &&ServerFact| judged != Some(server.name.as_str())))
+    }
+
+    /// The servers anywhere, but the judged one, whose route could overlap with `route`; where they are not known, the
+    /// rule is noted as unchecked.
+    pub fn rivals(&self, route: &Route, report: &mut Report) -> Option<Vec<&'a ServerFact>> {
+        let servers = known(&self.facts.servers, Need::Servers, report)?;
+        let near = servers.near(route).into_iter().map(AsRef::as_ref);
+        let itself =
+            |server: &ServerFact| server.namespace == self.namespace && server.name == self.name;
+        Some(near.filter(|server| !itself(server)).collect())
+    }
+
+    /// The stored servers; where they are not known, the rule is noted as unchecked.
+    pub fn live(&self, report: &mut Report) -> Option<&'a [LiveServer]> {
+        known(&self.facts.live, Need::Servers, report).map(|live| live.as_slice())
+    }
+
+    /// The Secrets of the namespace; where they are not known, the rule is noted as unchecked.
+    pub fn secrets(&self, report: &mut Report) -> Option<&'a BTreeMap<String, SecretFact>> {
+        known(&self.facts.secrets, Need::Secrets, report).map(AsRef::as_ref)
+    }
+
+    /// The data of the namespace's ConfigMaps; where they are not known, the rule is noted as unchecked.
+    pub fn config_maps(
+        &self,
+        report: &mut Report,
+    ) -> Option<&'a BTreeMap<String, BTreeMap<String, String>>> {
+        known(&self.facts.config_maps, Need::ConfigMaps, report).map(AsRef::as_ref)
+    }
+
+    /// The Services of the cluster; where they are not known, the rule is noted as unchecked.
+    pub fn services(
+        &self,
+        report: &mut Report,
+    ) -> Option<&'a BTreeMap<(String, String), ServiceFact>> {
+        known(&self.facts.services, Need::Services, report).map(AsRef::as_ref)
+    }
+
+    /// The labels of every namespace; where they are not known, the rule is noted as unchecked.
+    pub fn namespaces(&self, report: &mut Report) -> Option<&'a Labels> {
+        known(&self.facts.namespaces, Need::Namespaces, report).map(AsRef::as_ref)
+    }
+
+    /// The synced catalogues; where they are not known, the rule is noted as unchecked.
+    pub fn catalogues(&self, report: &mut Report) -> Option<&'a [CatalogueFact]> {
+        known(&self.facts.catalogues, Need::Catalogues, report).map(|found| found.as_slice())
     }
 
     /// The time; where it is not known, the rule is noted as unchecked.

@@ -198,7 +198,7 @@ mod tests {
             .map(|g| Arc::new(serde_json::from_value(g).unwrap()));
         let facts = Facts {
             now: Known::Known("2026-06-01T12:00:00Z".parse().unwrap()),
-            grants: Known::Known(grants.collect()),
+            grants: Known::Known(Arc::new(grants.collect())),
             ..Facts::default()
         };
         grant(new, old, &requester, &facts).is_some()

@@ -3,7 +3,9 @@
 //! The webhook fills this from its caches, `lint` from files or from the cluster, the operator from its stores. A fact
 //! that nobody could look up is [`Known::Unknown`], and a rule that needs it says `unchecked` instead of passing.
 
-use std::collections::BTreeMap;
+mod servers;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use jiff::Timestamp;
 use crate::effective::effective;
 use crate::parse::route::Route;
 use crate::policy::PolicySet;
+
+pub use servers::Servers;
 
 /// A fact, or that nobody could look it up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +44,12 @@ impl<T> From<T> for Known<T> {
     }
 }
 
+impl<T> From<T> for Known<Arc<T>> {
+    fn from(value: T) -> Self {
+        Self::Known(Arc::new(value))
+    }
+}
+
 /// Why an object is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -62,22 +72,40 @@ pub struct Facts {
     /// The time.
     pub now: Known<Timestamp>,
     /// The object's namespace.
-    pub namespace: Known<NamespaceFacts>,
+    pub namespace: Known<Arc<NamespaceFacts>>,
+    /// The labels of every namespace, by name.
+    pub namespaces: Known<Arc<Labels>>,
     /// Every MCPPolicy of the cluster.
-    pub policies: Known<Vec<Arc<MCPPolicy>>>,
+    pub policies: Known<Arc<Vec<Arc<MCPPolicy>>>>,
+    /// The policies that select the object's namespace, where the door has worked that out already: it must be what
+    /// [`PolicySet::select`] says of the facts above.
+    pub selection: Option<Arc<PolicySet>>,
     /// Every MCPServer of the cluster. The judged object may be among them and is left out by namespace and name.
-    pub servers: Known<Vec<ServerFact>>,
+    pub servers: Known<Arc<Servers>>,
+    /// Every MCPServer of the cluster as it is stored.
+    pub live: Known<Arc<Vec<LiveServer>>>,
     /// Grants of the object's namespace, or of all.
-    pub grants: Known<Vec<Arc<MCPAccessGrant>>>,
+    pub grants: Known<Arc<Vec<Arc<MCPAccessGrant>>>>,
     /// Sessions of the object's namespace, or of all.
-    pub sessions: Known<Vec<Arc<MCPAgentSession>>>,
+    pub sessions: Known<Arc<Vec<Arc<MCPAgentSession>>>>,
     /// Names of the cluster's IngressClasses.
-    pub ingress_classes: Known<Vec<String>>,
+    pub ingress_classes: Known<Arc<Vec<String>>>,
+    /// The Secrets of the object's namespace, by name; never a value. Unknown in the webhook, which may not read them.
+    pub secrets: Known<Arc<BTreeMap<String, SecretFact>>>,
+    /// The data of the ConfigMaps of the object's namespace, by name. Unknown in the webhook, which may not read them.
+    pub config_maps: Known<Arc<BTreeMap<String, BTreeMap<String, String>>>>,
+    /// The Services of the cluster, by namespace and name.
+    pub services: Known<Arc<BTreeMap<(String, String), ServiceFact>>>,
+    /// The catalogues that were synced.
+    pub catalogues: Known<Arc<Vec<CatalogueFact>>>,
     /// Who asks.
     pub requester: Known<Requester>,
     /// What SubjectAccessReviews said to [`crate::questions`]. A question that is not here was not asked.
     pub answers: BTreeMap<Question, bool>,
 }
+
+/// Labels of namespaces, by name.
+pub type Labels = BTreeMap<String, BTreeMap<String, String>>;
 
 /// A namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,6 +114,65 @@ pub struct NamespaceFacts {
     pub name: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+}
+
+/// What may be known of a Secret: never a value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecretFact {
+    /// The Secret's type, such as `kubernetes.io/tls`.
+    pub kind: String,
+    /// The keys of its data.
+    pub keys: BTreeSet<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What rules need to know of a Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceFact {
+    /// Its ports.
+    pub ports: Vec<ServicePortFact>,
+    /// It is a name of another host.
+    pub external_name: bool,
+    /// It has no address of its own.
+    pub headless: bool,
+    /// Whether some endpoint stands behind it.
+    pub endpoints: Known<bool>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A port of a Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServicePortFact {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its number.
+    pub port: u16,
+}
+
+/// What a synced catalogue holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CatalogueFact {
+    /// Namespace of the MCPRegistry.
+    pub namespace: String,
+    /// Name of the MCPRegistry.
+    pub name: String,
+    /// The repositories of its images, with their host and without tag.
+    pub repositories: BTreeSet<String>,
+    /// The digests of its images, `sha256:` and 64 digits.
+    pub digests: BTreeSet<String>,
+}
+
+/// A server as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LiveServer {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The object, as JSON.
+    pub text: Arc<str>,
 }
 
 /// Who asks, as the API server authenticated him.
@@ -162,21 +249,21 @@ impl ServerFact {
 impl Facts {
     /// The server of that name, if servers are known and it is there.
     pub fn server(&self, namespace: &str, name: &str) -> Option<&ServerFact> {
-        self.servers
-            .get()?
-            .iter()
-            .find(|server| server.namespace == namespace && server.name == name)
+        self.servers.get()?.get(namespace, name).map(AsRef::as_ref)
     }
 
     /// The policies that select the namespace of the judged object. Unknown policies select nothing; where only the
     /// namespace's labels are unknown, every policy that does not exclude it by name is taken to select it.
-    pub fn selected(&self, namespace: &str) -> PolicySet {
+    pub fn selected(&self, namespace: &str) -> Arc<PolicySet> {
+        if let Some(selection) = &self.selection {
+            return Arc::clone(selection);
+        }
         let Some(policies) = self.policies.get() else {
-            return PolicySet::default();
+            return Arc::default();
         };
-        match self.namespace.get() {
+        Arc::new(match self.namespace.get() {
             Some(facts) => PolicySet::select(policies, &facts.name, &facts.labels),
             None => PolicySet::assume(policies, namespace),
-        }
+        })
     }
 }

@@ -27,7 +27,10 @@ pub use context::{Context, Report};
 pub use defaults::{default, default_patch};
 pub use docs::docs_index;
 pub use effective::{Effective, effective};
-pub use facts::{Facts, Known, NamespaceFacts, Operation, Question, Requester, ServerFact};
+pub use facts::{
+    CatalogueFact, Facts, Known, Labels, LiveServer, NamespaceFacts, Operation, Question,
+    Requester, SecretFact, ServerFact, Servers, ServiceFact, ServicePortFact,
+};
 pub use finding::{Draft, Fault, Finding, Findings, Severity, WARNING_LENGTH, docs, escape};
 pub use kind::{Kind, kind_of};
 pub use policy::{PolicySet, matches, select};

@@ -41,6 +41,11 @@ pub enum Need {
     Sessions,
     IngressClasses,
     Requester,
+    Secrets,
+    ConfigMaps,
+    Services,
+    Namespaces,
+    Catalogues,
 }
 
 impl Need {
@@ -54,6 +59,11 @@ impl Need {
             Self::Sessions => "the sessions",
             Self::IngressClasses => "the ingress classes",
             Self::Requester => "who asks",
+            Self::Secrets => "the Secrets",
+            Self::ConfigMaps => "the ConfigMaps",
+            Self::Services => "the Services",
+            Self::Namespaces => "the namespaces",
+            Self::Catalogues => "the catalogues",
         }
     }
 }

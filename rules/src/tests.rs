@@ -5,6 +5,7 @@ mod engine;
 mod fixtures;
 mod properties;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,7 +23,6 @@ fn root() -> PathBuf {
 /// Everything is known, and there is nothing: alice, in namespace team-a, at noon of 1 June 2026.
 fn nothing_there() -> Facts {
     Facts {
-        operation: None,
         now: Known::Known("2026-06-01T12:00:00Z".parse().unwrap()),
         namespace: NamespaceFacts {
             name: "team-a".to_owned(),
@@ -40,7 +40,13 @@ fn nothing_there() -> Facts {
             ..Requester::default()
         }
         .into(),
-        answers: std::collections::BTreeMap::default(),
+        namespaces: BTreeMap::from([("team-a".to_owned(), BTreeMap::default())]).into(),
+        live: Vec::new().into(),
+        services: BTreeMap::default().into(),
+        secrets: BTreeMap::default().into(),
+        config_maps: BTreeMap::default().into(),
+        catalogues: Vec::new().into(),
+        ..Facts::default()
     }
 }
 

@@ -314,7 +314,6 @@ impl Object {
         snapshot.facts(&Asked {
             namespace: &self.namespace,
             operation: self.operation,
-            needs_claims: self.kind == Kind::Server,
             requester: &self.requester,
             now,
         })

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use api::{MCPAccessGrant, MCPAgentSession, MCPPolicy, MCPServer};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use rules::{Facts, Known, NamespaceFacts, Operation, PolicySet, Question, Requester, ServerFact};
+use rules::{
+    Facts, Known, Labels, NamespaceFacts, Operation, PolicySet, Requester, ServerFact, Servers,
+};
 
 use crate::cache::Objects;
 
@@ -48,20 +50,25 @@ impl Changed {
 }
 
 /// Objects of one kind by namespace.
-type ByNamespace<T> = Arc<BTreeMap<String, Vec<T>>>;
+type ByNamespace<K> = Arc<BTreeMap<String, Arc<Vec<Arc<K>>>>>;
+
+/// A namespace, and the policies that select it.
+#[derive(Clone, Debug)]
+struct Selected {
+    facts: Arc<NamespaceFacts>,
+    policies: Arc<PolicySet>,
+}
 
 /// What requests see of the cluster. Clones share everything.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     policies: Arc<Vec<Arc<MCPPolicy>>>,
-    labels: Arc<BTreeMap<String, BTreeMap<String, String>>>,
-    servers: Arc<BTreeMap<String, BTreeMap<String, Arc<MCPServer>>>>,
-    /// All there is to know about the servers of a namespace.
-    neighbours: ByNamespace<ServerFact>,
-    /// Of every server what servers of other namespaces must know: the route it claims.
-    claims: Arc<Vec<ServerFact>>,
-    grants: ByNamespace<Arc<MCPAccessGrant>>,
-    sessions: ByNamespace<Arc<MCPAgentSession>>,
+    labels: Arc<Labels>,
+    namespaces: Arc<BTreeMap<String, Selected>>,
+    stored: Arc<BTreeMap<String, BTreeMap<String, Arc<MCPServer>>>>,
+    servers: Arc<Servers>,
+    grants: ByNamespace<MCPAccessGrant>,
+    sessions: ByNamespace<MCPAgentSession>,
     classes: Arc<Vec<String>>,
 }
 
@@ -72,8 +79,6 @@ pub struct Asked<'a> {
     pub namespace: &'a str,
     /// Why the object is judged.
     pub operation: Operation,
-    /// Whether the object is an MCPServer, which must know the routes of all others.
-    pub needs_claims: bool,
     /// Who asks.
     pub requester: &'a Requester,
     /// The time.
@@ -96,6 +101,9 @@ impl Snapshot {
                 .map(|ns| (ns.name_any(), ns.labels().clone()));
             next.labels = Arc::new(labels.collect());
         }
+        if has(Changed::Policies) || has(Changed::Namespaces) {
+            next.select();
+        }
         if has(Changed::Policies) || has(Changed::Namespaces) || has(Changed::Servers) {
             next.take_servers(objects);
         }
@@ -117,105 +125,80 @@ impl Snapshot {
         next
     }
 
+    /// Works out which policies select which namespace.
+    fn select(&mut self) {
+        let namespaces = self.labels.iter().map(|(name, labels)| {
+            let facts = Arc::new(NamespaceFacts {
+                name: name.clone(),
+                labels: labels.clone(),
+            });
+            let policies = Arc::new(PolicySet::select(&self.policies, name, labels));
+            (name.clone(), Selected { facts, policies })
+        });
+        self.namespaces = Arc::new(namespaces.collect());
+    }
+
     fn take_servers(&mut self, objects: &Objects) {
-        let mut servers: BTreeMap<String, BTreeMap<String, Arc<MCPServer>>> = BTreeMap::new();
+        let mut stored: BTreeMap<String, BTreeMap<String, Arc<MCPServer>>> = BTreeMap::new();
         for server in objects.servers.values() {
             let namespace = server.namespace().unwrap_or_default();
-            servers
+            stored
                 .entry(namespace)
                 .or_default()
                 .insert(server.name_any(), Arc::clone(server));
         }
-        let mut neighbours = BTreeMap::new();
-        let mut claims = Vec::new();
-        for (namespace, servers) in &servers {
+        let facts = stored.iter().flat_map(|(namespace, servers)| {
             let policies = self.selected(namespace);
-            let facts: Vec<_> = servers
+            servers
                 .values()
-                .map(|server| ServerFact::new(server, &policies))
-                .collect();
-            claims.extend(facts.iter().map(|fact| ServerFact {
-                tools: Vec::new(),
-                ..fact.clone()
-            }));
-            neighbours.insert(namespace.clone(), facts);
-        }
-        self.servers = Arc::new(servers);
-        self.neighbours = Arc::new(neighbours);
-        self.claims = Arc::new(claims);
+                .map(move |server| ServerFact::new(server, &policies))
+        });
+        self.servers = Arc::new(facts.collect());
+        self.stored = Arc::new(stored);
     }
 
     /// The policies that select a namespace.
-    fn selected(&self, namespace: &str) -> PolicySet {
-        match self.labels.get(namespace) {
-            Some(labels) => PolicySet::select(&self.policies, namespace, labels),
-            None => PolicySet::assume(&self.policies, namespace),
+    fn selected(&self, namespace: &str) -> Arc<PolicySet> {
+        match self.namespaces.get(namespace) {
+            Some(selected) => Arc::clone(&selected.policies),
+            None => Arc::new(PolicySet::assume(&self.policies, namespace)),
         }
     }
 
     /// The stored server.
     pub fn server(&self, namespace: &str, name: &str) -> Option<&Arc<MCPServer>> {
-        self.servers.get(namespace)?.get(name)
+        self.stored.get(namespace)?.get(name)
     }
 
-    /// What the rules may know of one request, but for the answers to their questions.
+    /// What the rules may know of one request, but for the answers to their questions. A namespace that the watch has
+    /// not brought yet is unknown, and then every policy counts that may select it.
     pub fn facts(&self, asked: &Asked<'_>) -> Facts {
+        let selected = self.namespaces.get(asked.namespace);
+        let known = |namespace: &Selected| Known::Known(Arc::clone(&namespace.facts));
         Facts {
             operation: Some(asked.operation),
             now: Known::Known(asked.now),
-            namespace: self.namespace(asked.namespace),
-            policies: Known::Known(self.policies.to_vec()),
-            servers: Known::Known(self.server_facts(asked)),
-            grants: Known::Known(
-                self.grants
-                    .get(asked.namespace)
-                    .cloned()
-                    .unwrap_or_default(),
-            ),
-            sessions: Known::Known(
-                self.sessions
-                    .get(asked.namespace)
-                    .cloned()
-                    .unwrap_or_default(),
-            ),
-            ingress_classes: Known::Known(self.classes.to_vec()),
+            namespace: selected.map_or(Known::Unknown, known),
+            namespaces: Known::Known(Arc::clone(&self.labels)),
+            policies: Known::Known(Arc::clone(&self.policies)),
+            selection: selected.map(|selected| Arc::clone(&selected.policies)),
+            servers: Known::Known(Arc::clone(&self.servers)),
+            grants: of_namespace(&self.grants, asked.namespace),
+            sessions: of_namespace(&self.sessions, asked.namespace),
+            ingress_classes: Known::Known(Arc::clone(&self.classes)),
             requester: Known::Known(asked.requester.clone()),
-            answers: BTreeMap::<Question, bool>::new(),
+            ..Facts::default()
         }
     }
+}
 
-    /// A namespace that the watch has not brought yet is unknown, and then every policy counts that may select it.
-    fn namespace(&self, name: &str) -> Known<NamespaceFacts> {
-        match self.labels.get(name) {
-            Some(labels) => Known::Known(NamespaceFacts {
-                name: name.to_owned(),
-                labels: labels.clone(),
-            }),
-            None => Known::Unknown,
-        }
-    }
-
-    fn server_facts(&self, asked: &Asked<'_>) -> Vec<ServerFact> {
-        let mut facts = self
-            .neighbours
-            .get(asked.namespace)
-            .cloned()
-            .unwrap_or_default();
-        if asked.needs_claims {
-            facts.extend(
-                self.claims
-                    .iter()
-                    .filter(|fact| fact.namespace != asked.namespace)
-                    .cloned(),
-            );
-        }
-        facts
-    }
+fn of_namespace<K>(objects: &ByNamespace<K>, namespace: &str) -> Known<Arc<Vec<Arc<K>>>> {
+    Known::Known(objects.get(namespace).cloned().unwrap_or_default())
 }
 
 fn grouped<'a, K: kube::Resource + 'a>(
     objects: impl Iterator<Item = &'a Arc<K>>,
-) -> ByNamespace<Arc<K>> {
+) -> ByNamespace<K> {
     let mut groups: BTreeMap<String, Vec<Arc<K>>> = BTreeMap::new();
     for object in objects {
         groups
@@ -223,5 +206,8 @@ fn grouped<'a, K: kube::Resource + 'a>(
             .or_default()
             .push(Arc::clone(object));
     }
-    Arc::new(groups)
+    let groups = groups
+        .into_iter()
+        .map(|(namespace, objects)| (namespace, Arc::new(objects)));
+    Arc::new(groups.collect())
 }

@@ -10,7 +10,7 @@ use kube::ResourceExt as _;
 use kube::api::Api;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::ObjectRef;
-use rules::{Known, PolicySet};
+use rules::PolicySet;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::context::Context;
@@ -59,7 +59,7 @@ fn status(policy: &Arc<MCPPolicy>, context: &Context) -> PolicyStatus {
         .filter(|server| {
             let namespace = server.namespace().unwrap_or_default();
             let mut facts = context.facts(Some(&namespace));
-            facts.policies = Known::Known(vec![Arc::clone(policy)]);
+            facts.policies = vec![Arc::clone(policy)].into();
             let json = serde_json::to_value(server.as_ref()).unwrap_or_default();
             selects(&namespace) && rules::check(Some(&json), None, &facts).is_refused()
         })

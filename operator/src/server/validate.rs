@@ -7,7 +7,7 @@ use api::MCPServer;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::core::Resource as _;
-use rules::{Effective, Findings, Known};
+use rules::{Effective, Findings};
 
 use crate::apply::Owner;
 use crate::context::Context;
@@ -59,7 +59,7 @@ pub fn validate(server: &MCPServer, context: &Context) -> Result<Valid, Rejected
         message: format!("the object cannot be read: {e}"),
     })?;
     let mut facts = context.facts(Some(&namespace));
-    facts.servers = Known::Known(older_servers(server, context));
+    facts.servers = older_servers(server, context).into();
     let findings = rules::check(Some(&json), None, &facts);
     if let Some(rejected) = rejected(&findings) {
         return Err(rejected);

@@ -16,7 +16,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
         return;
     }
     let Some(others) = context.other_servers(report) else { return };
-    for other in others.filter(|other| other.namespace == context.namespace) {
+    for other in others {
         if derives(context.name, &other.name) || derives(&other.name, context.name) {
             report.at("metadata.name").given(context.name).judging(&other.name).must(format!(
                 "must not be such that its objects have the names of those of MCPServer '{}'", other.name

@@ -20,8 +20,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
     if HttpPath::parse(&ours.path).is_err() || ours.host.as_ref().is_some_and(|host| Host::parse(host).is_err()) {
         return;
     }
-    let Some(others) = context.other_servers(report) else { return };
-    let others: Vec<&ServerFact> = others.collect();
+    let Some(others) = context.rivals(&ours, report) else { return };
     // The worst first: one conflict is enough, and the person can only mend one at a time.
     let worst = others
         .iter()
@@ -38,7 +37,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
     if !refused {
         draft.warning();
     }
-    if let Some(path) = free_path(context, &ours, &others) {
+    if let Some(path) = free_path(context, &ours) {
         draft.hint(format!("ingressPath: {path}"));
     }
 }
@@ -62,7 +61,8 @@ fn claim(route: &Route) -> String {
 }
 
 /// A path on the same host that nobody claims.
-fn free_path(context: &Context<'_>, ours: &Route, others: &[&ServerFact]) -> Option<String> {
+fn free_path(context: &Context<'_>, ours: &Route) -> Option<String> {
+    let servers = context.facts.servers.get()?;
     let (namespace, name) = (context.namespace, context.name);
     let candidates = [
         format!("/{name}/mcp"),
@@ -72,8 +72,10 @@ fn free_path(context: &Context<'_>, ours: &Route, others: &[&ServerFact]) -> Opt
     ];
     candidates.into_iter().find(|path| {
         let route = Route { path: path.clone(), ..ours.clone() };
-        let free = others
+        let near = servers.near(&route);
+        let free = near
             .iter()
+            .filter(|other| other.namespace != namespace || other.name != name)
             .filter_map(|other| other.route.as_ref())
             .all(|theirs| overlap(&route, theirs) == Overlap::None);
         free && *path != ours.path && HttpPath::parse(path).is_ok()

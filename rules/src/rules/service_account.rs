@@ -47,7 +47,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
 /// of the two servers said so first makes no difference.
 fn shared(context: &Context<'_>, account: &str, named: bool, report: &mut Report) {
     let Some(mut others) = context.other_servers(report) else { return };
-    let sharing = others.find(|other| other.namespace == context.namespace && uses(other, account));
+    let sharing = others.find(|other| uses(other, account));
     let Some(other) = sharing else { return };
     let draft = if named {
         report.at("spec.serviceAccountName").given(account)

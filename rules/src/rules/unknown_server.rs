@@ -15,10 +15,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
     let reference = context.grant().map(|spec| &spec.server_ref).or(context.session().map(|spec| &spec.server_ref));
     let Some(reference) = reference else { return };
     let Some(servers) = context.other_servers(report) else { return };
-    let names: Vec<&str> = servers
-        .filter(|server| server.namespace == context.namespace)
-        .map(|server| server.name.as_str())
-        .collect();
+    let names: Vec<&str> = servers.map(|server| server.name.as_str()).collect();
     if !names.contains(&reference.name.as_str()) {
         let draft = report.at("spec.serverRef.name").given(&reference.name);
         draft.must(format!("is no MCPServer of namespace '{}' (yet)", context.namespace));

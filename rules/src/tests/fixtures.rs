@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -43,8 +44,8 @@ struct CaseFacts {
     answers: Option<bool>,
 }
 
-fn arcs<T>(items: Vec<T>) -> Known<Vec<std::sync::Arc<T>>> {
-    Known::Known(items.into_iter().map(std::sync::Arc::new).collect())
+fn arcs<T>(items: Vec<T>) -> Known<Arc<Vec<Arc<T>>>> {
+    items.into_iter().map(Arc::new).collect::<Vec<_>>().into()
 }
 
 impl Case {

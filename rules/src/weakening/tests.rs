@@ -27,7 +27,7 @@ fn facts(grants: Vec<Value>) -> Facts {
         .map(|grant| Arc::new(serde_json::from_value(grant).unwrap()));
     Facts {
         now: Known::Known("2026-06-01T12:00:00Z".parse().unwrap()),
-        grants: Known::Known(grants.collect()),
+        grants: Known::Known(Arc::new(grants.collect())),
         ..Facts::default()
     }
 }
@@ -269,10 +269,11 @@ fn nothing_is_looser_than_no_gateway() {
 fn the_policies_limit_counts_and_not_what_the_server_says_beyond_it() {
     let mut facts = facts(vec![]);
     let policy = json!({"access": {"maxSessionLifetime": "1h"}});
-    facts.policies = Known::Known(vec![Arc::new(api::MCPPolicy::new(
+    facts.policies = vec![Arc::new(api::MCPPolicy::new(
         "p",
         serde_json::from_value(policy).unwrap(),
-    ))]);
+    ))]
+    .into();
     let longer = with(&json!({"session": {"maxLifetime": "48h"}}));
     assert_eq!(fields(&longer, Some(&with(&json!({}))), &facts), [""; 0]);
 }

@@ -26,7 +26,7 @@ impl Gathered {
             .namespaces
             .get(name)
             .cloned()
-            .map_or(Known::Unknown, Known::Known);
+            .map_or(Known::Unknown, Known::from);
         Facts {
             namespace,
             ..self.facts.clone()
@@ -74,7 +74,11 @@ pub(crate) fn gather(
     let facts = Facts {
         now: Known::Known(now),
         policies: some(all_policies),
-        servers: some(servers),
+        servers: if servers.is_empty() {
+            Known::Unknown
+        } else {
+            servers.into()
+        },
         grants: some(grants),
         sessions: some(sessions),
         ingress_classes: some(classes),
@@ -84,11 +88,11 @@ pub(crate) fn gather(
 }
 
 /// None of a sort in the run does not mean that there is none in the cluster.
-fn some<T>(list: Vec<T>) -> Known<Vec<T>> {
+fn some<T>(list: Vec<T>) -> Known<Arc<Vec<T>>> {
     if list.is_empty() {
         Known::Unknown
     } else {
-        Known::Known(list)
+        Known::from(list)
     }
 }
 
