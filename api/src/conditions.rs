@@ -17,6 +17,8 @@ pub const INGRESS_READY: &str = "IngressReady";
 pub const GATEWAY_READY: &str = "GatewayReady";
 /// The access bundle is in place.
 pub const POLICY_READY: &str = "PolicyReady";
+/// The API server holds by itself what it can of a policy.
+pub const FLOOR_READY: &str = "FloorReady";
 /// A grant decides something now.
 pub const EFFECTIVE: &str = "Effective";
 

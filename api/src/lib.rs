@@ -23,9 +23,13 @@ pub mod duration;
 pub mod grant;
 pub mod names;
 pub mod policy;
+pub mod prompt;
+pub mod registry;
+pub mod resource;
 pub mod server;
 pub mod session;
 pub mod status;
+pub mod tool;
 pub mod workload;
 
 pub use access::{Decision, Effect, ServerRef, ServiceAccountRef, SideEffect, Subject, Trust};
@@ -34,6 +38,16 @@ pub use policy::{
     AccessPolicy, CatalogRef, Defaults, EgressPolicy, Enforcement, GatewayPolicy, ImagePolicy,
     IngressPolicy, Limits, MCPPolicy, MCPPolicySpec, PolicyStatus, RegistryPolicy, RuleOverride,
     TeamMapping, WorkloadPolicy,
+};
+pub use prompt::{MCPPrompt, MCPPromptSpec, PromptVariable};
+pub use registry::{
+    ClusterSource, ConfigMapSource, GitSource, IncludeExclude, MCPRegistry, MCPRegistrySpec,
+    RegistryFilter, RegistryFormat, RegistryPhase, RegistrySource, RegistrySourceType,
+    RegistryStatus, RetryPolicy, SyncPolicy, SyncType, UrlSource,
+};
+pub use resource::{
+    MCPResource, MCPResourceSpec, OperationParameter, ParameterPlace, ResourceContent,
+    ResourceOperation,
 };
 pub use server::{
     Audit, AuditSink, Auth, AuthMode, ConfigMapRef, Gateway, GatewayRef, Issuer, IssuerClaims,
@@ -44,6 +58,7 @@ pub use server::{
 };
 pub use session::{MCPAgentSession, MCPAgentSessionSpec, SessionPhase, SessionStatus};
 pub use status::{Discovered, Phase, ServerInfo, ServerStatus};
+pub use tool::{ItemStatus, MCPTool, MCPToolSpec, Method, ServiceTarget, ToolEntry, ToolView};
 pub use workload::{Autoscaling, Canary, Rollout, RolloutStrategy};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
@@ -63,6 +78,10 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         MCPAccessGrant::crd(),
         MCPAgentSession::crd(),
         MCPPolicy::crd(),
+        MCPTool::crd(),
+        MCPPrompt::crd(),
+        MCPResource::crd(),
+        MCPRegistry::crd(),
     ];
     for crd in &mut crds {
         crd.metadata.labels = Some([(names::PART_OF.to_owned(), names::PROJECT.to_owned())].into());

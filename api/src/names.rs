@@ -14,6 +14,9 @@ pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const SERVER_LABEL: &str = "kubectl-mcp.dev/server";
 /// Label of a namespace whose pods may scrape the gateways' admin port.
 pub const SCRAPE_LABEL: &str = "kubectl-mcp.dev/scrape";
+/// Consent of a Service, or of its namespace: a label of this prefix and the name of another namespace, with the value
+/// `true`, lets MCPTools and MCPResources of that namespace call the Service (MCP0805).
+pub const TOOLS_FROM_PREFIX: &str = "tools-from.kubectl-mcp.dev/";
 /// Every label and annotation of our own begins with this.
 pub const DOMAIN_PREFIX: &str = "kubectl-mcp.dev/";
 
@@ -23,6 +26,9 @@ pub const REQUESTED_BY: &str = "kubectl-mcp.dev/requested-by";
 pub const REQUESTED_BY_GROUPS: &str = "kubectl-mcp.dev/requested-by-groups";
 /// Stamp on a server: who last changed the spec.
 pub const EDITED_BY: &str = "kubectl-mcp.dev/edited-by";
+/// On a grant: what its server asked for when the grant was given, where that was more than the default. A part of a
+/// server's spec, as JSON (MCP0410).
+pub const SERVER_AS_GRANTED: &str = "kubectl-mcp.dev/server-as-granted";
 /// Which defaults admission filled in, and from where: a JSON object of field path to policy name.
 pub const DEFAULTED: &str = "kubectl-mcp.dev/defaulted";
 
@@ -38,6 +44,8 @@ pub const MUTATING_WEBHOOK: &str = "default.kubectl-mcp.dev";
 /// Name of the validating webhook. The API server prints it when the webhook is down, so it names the remedy:
 /// `kubectl mcp check`.
 pub const VALIDATING_WEBHOOK: &str = "run-kubectl-mcp-check.kubectl-mcp.dev";
+/// Name of the validating webhook that is told of deletions, and only warns: it fails open.
+pub const DELETION_WEBHOOK: &str = "in-use.kubectl-mcp.dev";
 /// Name of both webhook configurations, the webhook's Deployment and its Service.
 pub const WEBHOOK_NAME: &str = "mcp-webhook";
 /// Name of the operator's Deployment.
@@ -77,6 +85,11 @@ pub fn access_config_map(server: &str) -> String {
 /// The ServiceAccount, Role and RoleBinding of a server's gateway.
 pub fn gateway_account(server: &str) -> String {
     format!("{server}-gateway")
+}
+
+/// Whether an account has the name that [`gateway_account`] gives.
+pub fn is_gateway_account(account: &str, server: &str) -> bool {
+    account.strip_prefix(server) == Some("-gateway")
 }
 
 /// The Secret with the upstream tokens of a server's sessions.

@@ -367,10 +367,12 @@ pub struct PolicyStatus {
     /// The generation this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// How many namespaces the policy speaks of.
+    /// How many namespaces the policy selects now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matched_namespaces: Option<i32>,
-    /// How many live objects violate it.
+    /// How many live MCPServers, MCPAccessGrants and MCPAgentSessions of these namespaces break the policy as they stand:
+    /// a rule that the policy mentions has something against them under this policy. What it only warns about or notes
+    /// counts too, what it turned off does not; an object that two policies forbid counts for both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub violations: Option<i32>,
     /// `Accepted`: the policy is understood and free of contradictions.

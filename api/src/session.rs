@@ -40,6 +40,11 @@ use crate::server::SecretKeyRef;
     .message("expiresAt may not be extended: make a new session"))]
 #[x_kube(validation = Rule::new("!(has(oldSelf.revoked) && oldSelf.revoked) || (has(self.revoked) && self.revoked)")
     .message("a revoked session stays revoked: make a new session"))]
+#[x_kube(validation = Rule::new(
+    "(has(self.consentedTrust) ? self.consentedTrust : 'low') in \
+     {'low': ['low'], 'medium': ['low', 'medium'], 'high': ['low', 'medium', 'high']}\
+     [has(oldSelf.consentedTrust) ? oldSelf.consentedTrust : 'low']"
+).message("consentedTrust may not be raised: make a new session"))]
 pub struct MCPAgentSessionSpec {
     /// The server, in the same namespace.
     pub server_ref: ServerRef,

@@ -32,7 +32,7 @@ fn schemas() -> Vec<(String, Value)> {
 }
 
 /// Types of Kubernetes itself bring their own schema; ours stop where they begin.
-const CORE: [&str; 9] = [
+const CORE: [&str; 10] = [
     "MCPServer.spec.env",
     "MCPServer.spec.envFrom",
     "MCPServer.spec.volumes",
@@ -42,6 +42,7 @@ const CORE: [&str; 9] = [
     "MCPServer.spec.toolSelector",
     "MCPServer.spec.gateway.resources",
     "MCPPolicy.spec.",
+    "MCPRegistry.spec.source.cluster.namespaceSelector",
 ];
 
 #[test]
@@ -129,4 +130,56 @@ fn no_schema_speaks_of_null() {
             &text[text.find("null").unwrap_or(0)..][..60]
         );
     }
+}
+
+#[test]
+fn a_catalogue_as_other_projects_write_it_is_read_as_it_stands() {
+    let text = serde_json::json!({
+        "apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPRegistry", "metadata": {"name": "community"},
+        "spec": {
+            "displayName": "ToolHive Community Registry",
+            "format": "toolhive",
+            "source": {"type": "configmap", "configmap": {"name": "toolhive-registry-data", "key": "registry.json"}},
+            "syncPolicy": {"type": "automatic", "interval": "1h", "retryPolicy": {"maxAttempts": 3, "backoffInterval": "30s"}},
+            "filter": {"tags": {"include": ["database", "api"], "exclude": ["experimental"]}}
+        }
+    });
+    let registry: MCPRegistry = serde_json::from_value(text.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&registry).unwrap(), text);
+}
+
+#[test]
+fn a_tool_a_prompt_and_a_resource_are_read_as_they_stand() {
+    let head = |kind: &str, spec: Value| serde_json::json!({"apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": kind, "metadata": {"name": "n"}, "spec": spec});
+    let tool = head(
+        "MCPTool",
+        serde_json::json!({
+            "name": "search", "description": "Searches.", "method": "GET", "ingressPath": "/github/search",
+            "service": {"name": "github", "namespace": "tools", "port": 8080, "path": "/search"},
+            "inputSchema": {"type": "object", "properties": {"q": {"type": "string", "x-order": 1}}}
+        }),
+    );
+    let prompt = head(
+        "MCPPrompt",
+        serde_json::json!({
+            "name": "query", "template": "Find {{what}}",
+            "variables": [{"name": "what", "required": true, "default": "all"}]
+        }),
+    );
+    let resource = head(
+        "MCPResource",
+        serde_json::json!({
+            "name": "docs", "operations": [{
+                "method": "GET", "ingressPath": "/docs/{section}",
+                "service": {"name": "docs", "port": 80, "path": "/api/{section}"},
+                "parameters": [{"name": "section", "in": "path", "required": true}, {"name": "version", "in": "query"}]
+            }]
+        }),
+    );
+    let again: MCPTool = serde_json::from_value(tool.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&again).unwrap(), tool);
+    let again: MCPPrompt = serde_json::from_value(prompt.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&again).unwrap(), prompt);
+    let again: MCPResource = serde_json::from_value(resource.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&again).unwrap(), resource);
 }

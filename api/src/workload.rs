@@ -1,6 +1,7 @@
 //! How a server's pods are rolled out and scaled.
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +16,10 @@ pub enum RolloutStrategy {
 }
 
 /// How a change reaches the pods.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.canary) || (has(self.strategy) && self.strategy == 'Canary')")
+    .message("canary needs strategy: Canary"))]
 pub struct Rollout {
     /// `RollingUpdate` unless said otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,8 +62,10 @@ pub struct Canary {
 }
 
 /// A HorizontalPodAutoscaler for the server.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.minReplicas) || self.minReplicas <= self.maxReplicas")
+    .message("minReplicas must not be greater than maxReplicas"))]
 pub struct Autoscaling {
     /// Fewest pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -94,18 +94,11 @@ impl ResolvesServerCert for Certificate {
     }
 }
 
-/// Serves `router` over TLS 1.2 and 1.3, HTTP/1.1 only, until the process stops; what is under way then gets
-/// `grace` to finish.
-pub async fn serve(
-    address: SocketAddr,
-    router: Router,
-    certificate: Certificate,
-    shutdown: Shutdown,
-    grace: Duration,
-) -> Result<(), Error> {
-    let listener = TcpListener::bind(address)
-        .and_then(|l| l.set_nonblocking(true).map(|()| l))
-        .map_err(|source| Error::Bind { address, source })?;
+/// How the server speaks TLS: 1.2 and 1.3, whatever certificate is the present one, HTTP/1.1 inside.
+///
+/// # Errors
+/// When no protocol version is left.
+pub fn server_config(certificate: Certificate) -> Result<rustls::ServerConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -113,7 +106,32 @@ pub async fn serve(
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(certificate));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
 
+/// A socket that listens. From then on clients may connect; they wait until somebody serves.
+///
+/// # Errors
+/// When the address is taken or not ours.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+        .map_err(|source| Error::Bind { address, source })
+}
+
+/// Serves `router` over TLS 1.2 and 1.3, HTTP/1.1 only, until the process stops; what is under way then gets
+/// `grace` to finish.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    certificate: Certificate,
+    shutdown: Shutdown,
+    grace: Duration,
+) -> Result<(), Error> {
+    let address = listener
+        .local_addr()
+        .unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let config = server_config(certificate)?;
     let handle = axum_server::Handle::new();
     let stop = handle.clone();
     tokio::spawn(async move {

@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::reconcile::said;
 
 /// Annotation: the hash of what was applied last. A field that is no longer wanted shows only here.
-const APPLIED: &str = "kubectl-mcp.dev/applied";
+pub(crate) const APPLIED: &str = "kubectl-mcp.dev/applied";
 
 /// Why an object is not as it should be.
 #[derive(Debug, thiserror::Error)]
@@ -222,7 +222,7 @@ where
 }
 
 /// The first 16 hexadecimal digits of the SHA-256 of a JSON text.
-fn fingerprint(value: &Value) -> String {
+pub(crate) fn fingerprint(value: &Value) -> String {
     let digest = Sha256::digest(value.to_string().as_bytes());
     let first = digest
         .iter()
@@ -233,7 +233,7 @@ fn fingerprint(value: &Value) -> String {
 
 /// Whether everything that is wanted stands in what is there. What others added, and what the API server filled in,
 /// does not count, but in a selector: there one more label changes what is meant.
-fn covers(live: &Value, wanted: &Value) -> bool {
+pub(crate) fn covers(live: &Value, wanted: &Value) -> bool {
     match (live, wanted) {
         (Value::Object(live), Value::Object(wanted)) => {
             wanted.iter().all(|(key, value)| match live.get(key) {

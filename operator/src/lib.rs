@@ -125,6 +125,6 @@ async fn controllers(context: Arc<Context>, triggers: watch::Triggers) {
         server::run(Arc::clone(&context), triggers.servers),
         grant::run(Arc::clone(&context), triggers.grants),
         session::run(Arc::clone(&context), triggers.sessions),
-        policy::run(context, triggers.policies),
+        policy::run(context, triggers.policies, triggers.recount),
     );
 }

@@ -4,11 +4,16 @@
 //! A cache is written before its change is announced (see `follow`), so a reconcile never runs on older data than what
 //! caused it.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use api::{MCPAccessGrant, MCPAgentSession, MCPPolicy, MCPServer, names};
 use daemon::Readiness;
 use futures::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
@@ -20,10 +25,12 @@ use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::follow::Follower;
 use crate::metrics::Metrics;
+use crate::policy::violations::Recount;
 
 /// The cluster as last seen.
 #[derive(Clone)]
@@ -43,6 +50,8 @@ pub struct Caches {
     pub role_bindings: Store<RoleBinding>,
     pub service_accounts: Store<ServiceAccount>,
     pub pods: Store<Pod>,
+    pub floors: Store<ValidatingAdmissionPolicy>,
+    pub floor_bindings: Store<ValidatingAdmissionPolicyBinding>,
 }
 
 /// What must be looked at again, one queue per reconciled kind.
@@ -52,7 +61,12 @@ pub struct Triggers {
     pub grants: UnboundedReceiver<ObjectRef<MCPAccessGrant>>,
     pub sessions: UnboundedReceiver<ObjectRef<MCPAgentSession>>,
     pub policies: UnboundedReceiver<ObjectRef<MCPPolicy>>,
+    /// For the count of live objects that break a policy.
+    pub recount: Recount,
 }
+
+/// Uid and generation of an object.
+type Seen = (Option<String>, Option<i64>);
 
 /// The sending ends of [`Triggers`], and the caches that say whom a change concerns.
 #[derive(Clone)]
@@ -64,6 +78,10 @@ struct Announcer {
     all_servers: Store<MCPServer>,
     all_grants: Store<MCPAccessGrant>,
     all_policies: Store<MCPPolicy>,
+    /// Uid and generation of each policy when servers were last told of it.
+    told: Arc<Mutex<HashMap<String, Seen>>>,
+    /// Told of every change that a count of violations may depend on.
+    changed: Arc<Notify>,
 }
 
 impl Caches {
@@ -85,6 +103,12 @@ impl Caches {
             all_servers: servers.clone(),
             all_grants: grants.clone(),
             all_policies: policies.clone(),
+            told: Arc::default(),
+            changed: Arc::default(),
+        };
+        let recount = Recount {
+            changed: Arc::clone(&announcer.changed),
+            policies: announcer.policies.clone(),
         };
         let start = Start {
             client,
@@ -109,7 +133,7 @@ impl Caches {
         start.watch(
             policies_writer,
             watcher::Config::default(),
-            announce(&announcer, |a, _: &MCPPolicy| a.everything()),
+            announce(&announcer, Announcer::policy),
         );
         let caches = Self {
             servers,
@@ -126,12 +150,15 @@ impl Caches {
             role_bindings: start.owned(&announcer),
             service_accounts: start.owned(&announcer),
             pods: start.owned(&announcer),
+            floors: start.floor(&announcer),
+            floor_bindings: start.floor(&announcer),
         };
         let triggers = Triggers {
             servers: server_queue,
             grants: grant_queue,
             sessions: session_queue,
             policies: policy_queue,
+            recount,
         };
         (caches, triggers)
     }
@@ -153,6 +180,8 @@ impl Caches {
             role_bindings,
             service_accounts,
             pods,
+            floors,
+            floor_bindings,
         } = self;
         // A writer is dropped only when the process ends, and then nobody waits any more.
         let _ = tokio::join!(
@@ -170,29 +199,27 @@ impl Caches {
             role_bindings.wait_until_ready(),
             service_accounts.wait_until_ready(),
             pods.wait_until_ready(),
+            floors.wait_until_ready(),
+            floor_bindings.wait_until_ready(),
         );
     }
 
     /// The grants of a server.
-    pub fn grants_of(&self, namespace: &str, server: &str) -> Vec<std::sync::Arc<MCPAccessGrant>> {
+    pub fn grants_of(&self, namespace: &str, server: &str) -> Vec<Arc<MCPAccessGrant>> {
         self.grants.state_filter(|g| {
             g.namespace().as_deref() == Some(namespace) && g.spec.server_ref.name == server
         })
     }
 
     /// The sessions of a server.
-    pub fn sessions_of(
-        &self,
-        namespace: &str,
-        server: &str,
-    ) -> Vec<std::sync::Arc<MCPAgentSession>> {
+    pub fn sessions_of(&self, namespace: &str, server: &str) -> Vec<Arc<MCPAgentSession>> {
         self.sessions.state_filter(|s| {
             s.namespace().as_deref() == Some(namespace) && s.spec.server_ref.name == server
         })
     }
 
     /// The pods of a server.
-    pub fn pods_of(&self, namespace: &str, server: &str) -> Vec<std::sync::Arc<Pod>> {
+    pub fn pods_of(&self, namespace: &str, server: &str) -> Vec<Arc<Pod>> {
         self.pods.state_filter(|p| {
             p.namespace().as_deref() == Some(namespace)
                 && p.labels().get(names::SERVER_LABEL).map(String::as_str) == Some(server)
@@ -219,15 +246,17 @@ impl Announcer {
         {
             let _ = self.grants.send(ObjectRef::from_obj(grant.as_ref()));
         }
-        self.all_policies();
+        self.changed.notify_one();
     }
 
     fn grant(&self, grant: &MCPAccessGrant) {
+        self.changed.notify_one();
         let _ = self.grants.send(ObjectRef::from_obj(grant));
         self.server_named(grant.namespace().as_deref(), &grant.spec.server_ref.name);
     }
 
     fn session(&self, session: &MCPAgentSession) {
+        self.changed.notify_one();
         let _ = self.sessions.send(ObjectRef::from_obj(session));
         self.server_named(
             session.namespace().as_deref(),
@@ -243,7 +272,28 @@ impl Announcer {
         {
             let _ = self.servers.send(ObjectRef::from_obj(server.as_ref()));
         }
-        self.all_policies();
+        self.changed.notify_one();
+    }
+
+    /// A policy concerns every server, but its status does not: the operator itself writes that.
+    fn policy(&self, policy: &MCPPolicy) {
+        let reference = ObjectRef::from_obj(policy);
+        let now = self.all_policies.get(&reference).map(|policy| {
+            let meta = &policy.metadata;
+            (meta.uid.clone(), meta.generation)
+        });
+        let before = {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            match &now {
+                Some(now) => told.insert(policy.name_any(), now.clone()),
+                None => told.remove(&policy.name_any()),
+            }
+        };
+        let _ = self.policies.send(reference);
+        if before != now {
+            self.all_servers();
+            self.changed.notify_one();
+        }
     }
 
     fn owned<K: Resource<DynamicType = ()>>(&self, object: &K) {
@@ -252,16 +302,17 @@ impl Announcer {
         }
     }
 
-    fn everything(&self) {
-        for server in self.all_servers.state() {
-            let _ = self.servers.send(ObjectRef::from_obj(server.as_ref()));
+    /// A part of a policy's floor belongs to the policy.
+    fn floor<K: Resource<DynamicType = ()>>(&self, object: &K) {
+        let owners = object.owner_references().iter();
+        for owner in owners.filter(|owner| owner.kind == MCPPolicy::kind(&())) {
+            let _ = self.policies.send(ObjectRef::new(&owner.name));
         }
-        self.all_policies();
     }
 
-    fn all_policies(&self) {
-        for policy in self.all_policies.state() {
-            let _ = self.policies.send(ObjectRef::from_obj(policy.as_ref()));
+    fn all_servers(&self) {
+        for server in self.all_servers.state() {
+            let _ = self.servers.send(ObjectRef::from_obj(server.as_ref()));
         }
     }
 
@@ -280,8 +331,24 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// Objects that the operator makes, by their label.
+    /// Objects that the operator makes for servers.
     fn owned<K>(&self, announcer: &Announcer) -> Store<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
+        self.managed(announce(announcer, Announcer::owned::<K>))
+    }
+
+    /// Objects that the operator makes for policies.
+    fn floor<K>(&self, announcer: &Announcer) -> Store<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
+        self.managed(announce(announcer, Announcer::floor::<K>))
+    }
+
+    /// Objects that the operator makes, by their label.
+    fn managed<K>(&self, tell: impl Fn(&K) + Send + 'static) -> Store<K>
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
@@ -291,7 +358,7 @@ impl Start<'_> {
             names::MANAGED_BY,
             names::OPERATOR
         ));
-        self.watch(writer, config, announce(announcer, Announcer::owned::<K>));
+        self.watch(writer, config, tell);
         store
     }
 

@@ -7,7 +7,7 @@ use crate::context::{Context, Report};
 use crate::facts::{Facts, Operation};
 use crate::finding::{Draft, Finding, Findings, Severity, Weight, docs, printable};
 use crate::kind::kind_of;
-use crate::registry::{Class, Meta, REGISTRY};
+use crate::registry::{Class, Meta, REGISTRY, Rule};
 
 /// Code of the rule that says what the schema says.
 const SCHEMA: &str = "MCP0911";
@@ -15,6 +15,16 @@ const SCHEMA: &str = "MCP0911";
 /// Judges an object: `new` alone is a creation, with `old` a change, `old` alone a deletion, unless
 /// [`Facts::operation`] says otherwise. A document that is none of our kinds has no findings.
 pub fn check(new: Option<&Value>, old: Option<&Value>, facts: &Facts) -> Findings {
+    check_by(REGISTRY, new, old, facts)
+}
+
+/// Judges an object by some rules only.
+pub(crate) fn check_by(
+    rules: &[&dyn Rule],
+    new: Option<&Value>,
+    old: Option<&Value>,
+    facts: &Facts,
+) -> Findings {
     let operation = facts.operation.unwrap_or(match (new, old) {
         (Some(_), None) => Operation::Create,
         (Some(_), Some(_)) => Operation::Update,
@@ -23,13 +33,16 @@ pub fn check(new: Option<&Value>, old: Option<&Value>, facts: &Facts) -> Finding
     let Some(object) = new.or(old) else {
         return Findings::default();
     };
-    let mut findings = judge(object, new.and(old), operation, facts);
+    let mut findings = judge(rules, object, new.and(old), operation, facts);
     if let (Operation::Update, Some(old)) = (operation, new.and(old))
         && findings
             .iter()
             .any(|finding| finding.severity == Severity::Error)
     {
-        ratchet(&mut findings, &judge(old, None, Operation::Live, facts));
+        ratchet(
+            &mut findings,
+            &judge(rules, old, None, Operation::Live, facts),
+        );
     }
     Findings::new(findings)
 }
@@ -43,18 +56,25 @@ fn ratchet(findings: &mut [Finding], before: &[Finding]) {
         let ratchets = crate::registry::find(finding.code).is_some_and(|rule| rule.meta().ratchets);
         if ratchets && before.iter().any(|old| old.same_as(finding)) {
             finding.severity = Severity::Warning;
+            finding.ratcheted = true;
         }
     }
 }
 
-fn judge(object: &Value, old: Option<&Value>, operation: Operation, facts: &Facts) -> Vec<Finding> {
+fn judge(
+    rules: &[&dyn Rule],
+    object: &Value,
+    old: Option<&Value>,
+    operation: Operation,
+    facts: &Facts,
+) -> Vec<Finding> {
     let Some(kind) = kind_of(object) else {
         return Vec::new();
     };
     let context = Context::new(kind, object, old, operation, facts);
     let terminating = old.is_some_and(is_terminating);
     let mut findings = Vec::new();
-    for rule in REGISTRY {
+    for rule in rules {
         let meta = rule.meta();
         let applies = meta.kinds.contains(&kind)
             && (operation != Operation::Delete || meta.deletions)
@@ -87,6 +107,7 @@ fn finish(draft: Draft, meta: &Meta, context: &Context<'_>) -> Option<Finding> {
     } else {
         severity(&draft, meta, context)?
     };
+    let by_policy = draft.weight == Weight::Full && said(&draft, meta, context).is_some();
     Some(Finding {
         code: meta.code,
         severity,
@@ -100,23 +121,42 @@ fn finish(draft: Draft, meta: &Meta, context: &Context<'_>) -> Option<Finding> {
         docs: docs(meta.code),
         fault: draft.fault,
         audit,
+        by_policy,
+        ratcheted: false,
         judged: draft.judged,
     })
 }
 
-/// What becomes of a draft: its severity, and whether it is only for the audit log. `None`: nothing.
-fn severity(draft: &Draft, meta: &Meta, context: &Context<'_>) -> Option<(Severity, bool)> {
-    let class = if draft.by_policy {
+/// Who decides what the violation does: the rule's class, but for the part of a structural rule that policies add, and
+/// for the part of a policy's rule that no policy can take away.
+fn class(draft: &Draft, meta: &Meta) -> Class {
+    if draft.structural {
+        Class::Structural
+    } else if draft.by_policy {
         Class::Policy
     } else {
         meta.class
-    };
-    let said = || context.selected().enforcement(meta.code, meta.mentions);
-    let enforcement = match class {
+    }
+}
+
+/// What the policies say of a draft that follows them.
+fn said(draft: &Draft, meta: &Meta, context: &Context<'_>) -> Option<Enforcement> {
+    match class(draft, meta) {
+        Class::Structural | Class::Warning => None,
+        Class::PolicyOn | Class::Policy => {
+            let policies = context.selected();
+            policies.enforcement(meta.code, meta.mentions, &draft.relaxed)
+        }
+    }
+}
+
+/// What becomes of a draft: its severity, and whether it is only for the audit log. `None`: nothing.
+fn severity(draft: &Draft, meta: &Meta, context: &Context<'_>) -> Option<(Severity, bool)> {
+    let enforcement = match class(draft, meta) {
         Class::Structural => Enforcement::Enforce,
         Class::Warning => Enforcement::Warn,
-        Class::PolicyOn => said().unwrap_or(Enforcement::Enforce),
-        Class::Policy => said().unwrap_or(Enforcement::Warn),
+        Class::PolicyOn => said(draft, meta, context).unwrap_or(Enforcement::Enforce),
+        Class::Policy => said(draft, meta, context).unwrap_or(Enforcement::Warn),
     };
     match if draft.weight == Weight::Warning {
         enforcement.min(Enforcement::Warn)
@@ -133,6 +173,9 @@ fn severity(draft: &Draft, meta: &Meta, context: &Context<'_>) -> Option<(Severi
 /// Where the schema had to take a field away, no other rule has a say on it; where a rule says the same more
 /// precisely, the schema's sentence goes.
 fn settle_schema(findings: &mut Vec<Finding>, context: &Context<'_>) {
+    if context.violations().is_empty() {
+        return;
+    }
     let damaged: Vec<&str> = context
         .violations()
         .iter()

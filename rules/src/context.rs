@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{MCPAccessGrantSpec, MCPAgentSessionSpec, MCPPolicySpec, MCPServer, MCPServerSpec};
+use api::{
+    MCPAccessGrantSpec, MCPAgentSessionSpec, MCPPolicySpec, MCPPrompt, MCPPromptSpec,
+    MCPRegistrySpec, MCPResource, MCPResourceSpec, MCPServerSpec, MCPTool, MCPToolSpec,
+};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::effective::{Effective, effective};
+use crate::effective::{Effective, of_spec};
 use crate::facts::{
     CatalogueFact, Facts, Known, Labels, LiveServer, Operation, Requester, SecretFact, ServerFact,
     ServiceFact,
@@ -51,13 +54,13 @@ impl<'a> Context<'a> {
         facts: &'a Facts,
     ) -> Self {
         let namespace = match (
-            kind,
+            kind.is_namespaced(),
             text(object, "/metadata/namespace"),
             facts.namespace.get(),
         ) {
-            (Kind::Server | Kind::Grant | Kind::Session, Some(namespace), _) => namespace,
-            (Kind::Server | Kind::Grant | Kind::Session, None, Some(known)) => &known.name,
-            (Kind::Policy, _, _) | (_, None, None) => "",
+            (true, Some(namespace), _) => namespace,
+            (true, None, Some(known)) => &known.name,
+            (false, _, _) | (true, None, None) => "",
         };
         let name = text(object, "/metadata/name").unwrap_or_default();
         let policies = if kind == Kind::Policy {
@@ -66,14 +69,7 @@ impl<'a> Context<'a> {
             facts.selected(namespace)
         };
         let (typed, violations) = schema::read(kind, object);
-        let effective = match &typed {
-            Typed::Server(spec) => {
-                let mut server = MCPServer::new(name, (**spec).clone());
-                server.metadata.namespace = Some(namespace.to_owned());
-                Some(effective(&server, &policies))
-            }
-            Typed::Grant(_) | Typed::Session(_) | Typed::Policy(_) => None,
-        };
+        let effective = as_server(&typed).map(|spec| of_spec(spec, namespace, name, &policies));
         let old_typed = old.map(|old| schema::read(kind, old).0);
         Self {
             kind,
@@ -93,10 +89,12 @@ impl<'a> Context<'a> {
 
     /// The server's spec with all its effective values.
     pub fn server(&self) -> Option<(&MCPServerSpec, &Effective)> {
-        match (&self.typed, &self.effective) {
-            (Typed::Server(spec), Some(effective)) => Some((spec, effective)),
-            _ => None,
-        }
+        as_server(&self.typed).zip(self.effective.as_ref())
+    }
+
+    /// The server's spec before the change.
+    pub fn old_server(&self) -> Option<&MCPServerSpec> {
+        as_server(self.old_typed.as_ref()?)
     }
 
     /// The grant's spec.
@@ -121,10 +119,27 @@ impl<'a> Context<'a> {
 
     /// The policy's spec.
     pub fn policy(&self) -> Option<&MCPPolicySpec> {
-        match &self.typed {
-            Typed::Policy(spec) => Some(spec),
-            Typed::Server(_) | Typed::Grant(_) | Typed::Session(_) => None,
-        }
+        as_policy(&self.typed)
+    }
+
+    /// The tool's spec.
+    pub fn tool(&self) -> Option<&MCPToolSpec> {
+        as_tool(&self.typed)
+    }
+
+    /// The prompt's spec.
+    pub fn prompt(&self) -> Option<&MCPPromptSpec> {
+        as_prompt(&self.typed)
+    }
+
+    /// The resource's spec.
+    pub fn resource(&self) -> Option<&MCPResourceSpec> {
+        as_resource(&self.typed)
+    }
+
+    /// The catalogue's spec.
+    pub fn registry(&self) -> Option<&MCPRegistrySpec> {
+        as_registry(&self.typed)
     }
 
     /// What the schema has against the object.
@@ -172,14 +187,17 @@ impl<'a> Context<'a> {
     /// rule is noted as unchecked.
     pub fn rivals(&self, route: &Route, report: &mut Report) -> Option<Vec<&'a ServerFact>> {
         let servers = known(&self.facts.servers, Need::Servers, report)?;
-        let near = servers.near(route).into_iter().map(AsRef::as_ref);
+        let near = servers
+            .near(route, self.namespace)
+            .into_iter()
+            .map(AsRef::as_ref);
         let itself =
             |server: &ServerFact| server.namespace == self.namespace && server.name == self.name;
         Some(near.filter(|server| !itself(server)).collect())
     }
 
     /// The stored servers; where they are not known, the rule is noted as unchecked.
-    pub fn live(&self, report: &mut Report) -> Option<&'a [LiveServer]> {
+    pub fn live(&self, report: &mut Report) -> Option<&'a [Arc<LiveServer>]> {
         known(&self.facts.live, Need::Servers, report).map(|live| live.as_slice())
     }
 
@@ -209,6 +227,21 @@ impl<'a> Context<'a> {
         known(&self.facts.namespaces, Need::Namespaces, report).map(AsRef::as_ref)
     }
 
+    /// The MCPTools of the namespace; where they are not known, the rule is noted as unchecked.
+    pub fn tools(&self, report: &mut Report) -> Option<&'a [Arc<MCPTool>]> {
+        known(&self.facts.tools, Need::Tools, report).map(|found| found.as_slice())
+    }
+
+    /// The MCPPrompts of the namespace; where they are not known, the rule is noted as unchecked.
+    pub fn prompts(&self, report: &mut Report) -> Option<&'a [Arc<MCPPrompt>]> {
+        known(&self.facts.prompts, Need::Tools, report).map(|found| found.as_slice())
+    }
+
+    /// The MCPResources of the namespace; where they are not known, the rule is noted as unchecked.
+    pub fn resources(&self, report: &mut Report) -> Option<&'a [Arc<MCPResource>]> {
+        known(&self.facts.resources, Need::Tools, report).map(|found| found.as_slice())
+    }
+
     /// The synced catalogues; where they are not known, the rule is noted as unchecked.
     pub fn catalogues(&self, report: &mut Report) -> Option<&'a [CatalogueFact]> {
         known(&self.facts.catalogues, Need::Catalogues, report).map(|found| found.as_slice())
@@ -230,18 +263,24 @@ impl<'a> Context<'a> {
     }
 }
 
-fn as_grant(typed: &Typed) -> Option<&MCPAccessGrantSpec> {
-    match typed {
-        Typed::Grant(spec) => Some(spec),
-        Typed::Server(_) | Typed::Session(_) | Typed::Policy(_) => None,
-    }
+/// Functions that give the spec of one kind.
+macro_rules! specs {
+    ($($function:ident: $variant:ident($spec:ty)),+ $(,)?) => {$(
+        fn $function(typed: &Typed) -> Option<&$spec> {
+            if let Typed::$variant(spec) = typed { Some(spec) } else { None }
+        }
+    )+};
 }
 
-fn as_session(typed: &Typed) -> Option<&MCPAgentSessionSpec> {
-    match typed {
-        Typed::Session(spec) => Some(spec),
-        Typed::Server(_) | Typed::Grant(_) | Typed::Policy(_) => None,
-    }
+specs! {
+    as_server: Server(MCPServerSpec),
+    as_grant: Grant(MCPAccessGrantSpec),
+    as_session: Session(MCPAgentSessionSpec),
+    as_policy: Policy(MCPPolicySpec),
+    as_tool: Tool(MCPToolSpec),
+    as_prompt: Prompt(MCPPromptSpec),
+    as_resource: Resource(MCPResourceSpec),
+    as_registry: Registry(MCPRegistrySpec),
 }
 
 /// A text by its JSON pointer.
@@ -288,6 +327,12 @@ impl Report {
             "not checked: {} could not be looked up",
             need.as_str()
         ));
+        draft.weight = Weight::Unchecked;
+    }
+
+    /// Notes that the rule looked at a part only, and at which.
+    pub fn incomplete(&mut self, what: impl std::fmt::Display) {
+        let draft = self.at("").must(format!("not checked to the end: {what}"));
         draft.weight = Weight::Unchecked;
     }
 }

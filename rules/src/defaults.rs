@@ -6,15 +6,16 @@
 
 use std::collections::BTreeMap;
 
-use api::{Defaults, names};
+use api::{Defaults, MCPAccessGrantSpec, names};
 use serde_json::{Map, Value, json};
 
 use crate::check::is_terminating;
-use crate::context::{annotation, text};
+use crate::context::annotation;
 use crate::facts::{Facts, Operation, Requester};
 use crate::kind::{Kind, kind_of};
 use crate::policy::PolicySet;
-use crate::questions::is_own_session;
+use crate::questions::{is_own_session, namespace};
+use crate::weakening::as_granted;
 
 /// A field of the spec and the default that a policy may have for it.
 type Field = (&'static str, fn(&Defaults) -> Option<Value>);
@@ -51,12 +52,11 @@ pub fn default(object: &mut Value, old: Option<&Value>, facts: &Facts) {
         return;
     }
     if kind == Kind::Server {
-        let namespace = match (text(object, "/metadata/namespace"), facts.namespace.get()) {
-            (Some(namespace), _) => namespace.to_owned(),
-            (None, Some(known)) => known.name.clone(),
-            (None, None) => String::new(),
-        };
+        let namespace = namespace(object, facts);
         fill(object, old, &facts.selected(&namespace));
+    }
+    if kind == Kind::Grant {
+        remember(object, old, facts);
     }
     if let Some(requester) = facts.requester.get() {
         stamp(object, old, kind, requester, facts);
@@ -177,6 +177,25 @@ fn origins(object: &Value) -> BTreeMap<String, String> {
     annotation(object, names::DEFAULTED)
         .and_then(|note| serde_json::from_str(note).ok())
         .unwrap_or_default()
+}
+
+/// Keeps with a grant what its server asks for. What the object itself says of it counts for nothing.
+fn remember(object: &mut Value, old: Option<&Value>, facts: &Facts) {
+    if facts.servers.get().is_none() {
+        return;
+    }
+    let spec = |object: &Value| -> Option<MCPAccessGrantSpec> {
+        serde_json::from_value(object.get("spec")?.clone()).ok()
+    };
+    let Some(grant) = spec(object) else { return };
+    let before = old.and_then(|old| annotation(old, names::SERVER_AS_GRANTED));
+    let kept = if old.is_some_and(|old| old.get("spec") == object.get("spec")) {
+        before.map(str::to_owned)
+    } else {
+        let server = facts.server(&namespace(object, facts), &grant.server_ref.name);
+        as_granted(&grant, server, before)
+    };
+    annotate(object, names::SERVER_AS_GRANTED, kept.as_deref());
 }
 
 /// Writes the stamps on CREATE over whatever is there. On UPDATE a stamp that the change left out is put back, so that

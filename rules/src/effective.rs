@@ -4,6 +4,7 @@
 //! fails: a value out of range becomes the default, because rules refuse it before anything is built from it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::{
@@ -16,6 +17,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use crate::parse::quantity;
 use crate::parse::route::Route;
 use crate::policy::PolicySet;
+
+pub mod provenance;
 
 /// The server's own port.
 pub const PORT: u16 = 8088;
@@ -81,7 +84,7 @@ pub struct Effective {
     /// Where the audit lines go.
     pub audit_sink: AuditSink,
     /// What no grant or session gets beyond.
-    pub access: Access,
+    pub access: Arc<Access>,
     /// How a change reaches the pods.
     pub rollout: RolloutStrategy,
 }
@@ -188,9 +191,23 @@ impl Effective {
 
 /// All effective values of a server under the policies that select its namespace.
 pub fn effective(server: &MCPServer, policies: &PolicySet) -> Effective {
-    let spec = &server.spec;
-    let namespace = server.metadata.namespace.clone().unwrap_or_default();
-    let name = server.metadata.name.clone().unwrap_or_default();
+    let metadata = &server.metadata;
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    of_spec(
+        &server.spec,
+        namespace,
+        metadata.name.as_deref().unwrap_or_default(),
+        policies,
+    )
+}
+
+/// The same, of a spec that is not in an object of its own yet.
+pub(crate) fn of_spec(
+    spec: &MCPServerSpec,
+    namespace: &str,
+    name: &str,
+    policies: &PolicySet,
+) -> Effective {
     Effective {
         image: resolve_image(spec, policies),
         image_pull_secrets: pull_secrets(spec, policies),
@@ -205,7 +222,7 @@ pub fn effective(server: &MCPServer, policies: &PolicySet) -> Effective {
         resources: resources(spec, policies),
         service_account: spec.service_account_name.clone(),
         server_token: spec.server_token.unwrap_or(false),
-        ingress: ingress(spec, &namespace, &name, policies),
+        ingress: ingress(spec, namespace, name, policies),
         gateway: gateway(spec, policies),
         auth: auth(spec),
         policy: policy(spec),
@@ -215,14 +232,14 @@ pub fn effective(server: &MCPServer, policies: &PolicySet) -> Effective {
             .as_ref()
             .and_then(|audit| audit.sink)
             .unwrap_or_default(),
-        access: access(policies),
+        access: policies.access(),
         rollout: spec
             .rollout
             .as_ref()
             .and_then(|rollout| rollout.strategy)
             .unwrap_or_default(),
-        namespace,
-        name,
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
     }
 }
 
@@ -253,6 +270,22 @@ fn resolve_image(spec: &MCPServerSpec, policies: &PolicySet) -> Option<String> {
         Some(registry) => format!("{registry}/{}", without_host(&image)),
         None => image,
     })
+}
+
+/// The canary's image, where it names one of its own: resolved as the server's is.
+pub(crate) fn canary_image(spec: &MCPServerSpec, policies: &PolicySet) -> Option<String> {
+    let canary = spec.rollout.as_ref()?.canary.as_ref()?;
+    if canary.image.is_none() && canary.image_tag.is_none() {
+        return None;
+    }
+    let other = MCPServerSpec {
+        image: canary.image.clone().or_else(|| spec.image.clone()),
+        image_tag: canary.image_tag.clone(),
+        registry_override: spec.registry_override.clone(),
+        use_provisioned_registry: spec.use_provisioned_registry,
+        ..MCPServerSpec::default()
+    };
+    resolve_image(&other, policies)
 }
 
 /// Whether a reference has a tag or a digest, by its text alone.
@@ -413,9 +446,7 @@ fn policy(spec: &MCPServerSpec) -> Policy {
 fn session(spec: &MCPServerSpec, policies: &PolicySet) -> Session {
     let given = spec.session.clone().unwrap_or_default();
     let read = |text: Option<String>| text.and_then(|text| duration::parse(&text).ok());
-    let ceiling = policies
-        .shortest(|access| access.max_session_lifetime.as_ref())
-        .map(|(_, ceiling)| ceiling);
+    let ceiling = policies.access().max_session_lifetime;
     let wanted = read(given.max_lifetime).unwrap_or(MAX_SESSION_LIFETIME);
     Session {
         required: given.required.unwrap_or(false),
@@ -424,19 +455,22 @@ fn session(spec: &MCPServerSpec, policies: &PolicySet) -> Session {
     }
 }
 
-fn access(policies: &PolicySet) -> Access {
-    let shortest = |pick| policies.shortest(pick).map(|(_, duration)| duration);
-    Access {
-        max_trust: policies.max_trust().map(|(_, trust)| trust),
-        max_grant_lifetime: shortest(|access| access.max_grant_lifetime.as_ref()),
-        max_session_lifetime: shortest(|access| access.max_session_lifetime.as_ref()),
-        max_staleness: shortest(|access| access.max_staleness.as_ref()).unwrap_or(MAX_STALENESS),
-        teams: policies
-            .iter()
-            .filter_map(|(_, spec)| spec.access.as_ref()?.teams.as_ref())
-            .flatten()
-            .cloned()
-            .collect(),
+impl Access {
+    pub(crate) fn of(policies: &PolicySet) -> Self {
+        let shortest = |pick| policies.shortest(pick).map(|(_, duration)| duration);
+        Self {
+            max_trust: policies.max_trust().map(|(_, trust)| trust),
+            max_grant_lifetime: shortest(|access| access.max_grant_lifetime.as_ref()),
+            max_session_lifetime: shortest(|access| access.max_session_lifetime.as_ref()),
+            max_staleness: shortest(|access| access.max_staleness.as_ref())
+                .unwrap_or(MAX_STALENESS),
+            teams: policies
+                .iter()
+                .filter_map(|(_, spec)| spec.access.as_ref()?.teams.as_ref())
+                .flatten()
+                .cloned()
+                .collect(),
+        }
     }
 }
 

@@ -66,7 +66,7 @@ fn denies(spec: &MCPAccessGrantSpec) -> bool {
 
 /// Whether an update may give more than there was: every change but a new reason, and, where nothing is denied, turning
 /// the grant off or ending it earlier.
-fn widens(new: &MCPAccessGrantSpec, old: &MCPAccessGrantSpec) -> bool {
+pub(crate) fn widens(new: &MCPAccessGrantSpec, old: &MCPAccessGrantSpec) -> bool {
     let mut narrowed = old.clone();
     narrowed.reason.clone_from(&new.reason);
     if !denies(old) {

@@ -9,12 +9,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{MCPAccessGrant, MCPAgentSession, MCPPolicy, MCPServer, Tool};
+use api::{
+    Decision, MCPAccessGrant, MCPAgentSession, MCPPolicy, MCPPrompt, MCPResource, MCPServer,
+    MCPTool, Tool, names,
+};
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use crate::effective::effective;
 use crate::parse::route::Route;
 use crate::policy::PolicySet;
+use crate::weakening::stricter;
 
 pub use servers::Servers;
 
@@ -83,11 +88,17 @@ pub struct Facts {
     /// Every MCPServer of the cluster. The judged object may be among them and is left out by namespace and name.
     pub servers: Known<Arc<Servers>>,
     /// Every MCPServer of the cluster as it is stored.
-    pub live: Known<Arc<Vec<LiveServer>>>,
+    pub live: Known<Arc<Vec<Arc<LiveServer>>>>,
     /// Grants of the object's namespace, or of all.
     pub grants: Known<Arc<Vec<Arc<MCPAccessGrant>>>>,
     /// Sessions of the object's namespace, or of all.
     pub sessions: Known<Arc<Vec<Arc<MCPAgentSession>>>>,
+    /// MCPTools of the object's namespace, or of all. Descriptions and schemas may have been left out.
+    pub tools: Known<Arc<Vec<Arc<MCPTool>>>>,
+    /// MCPPrompts of the object's namespace, or of all. Descriptions and texts may have been left out.
+    pub prompts: Known<Arc<Vec<Arc<MCPPrompt>>>>,
+    /// MCPResources of the object's namespace, or of all. Descriptions and contents may have been left out.
+    pub resources: Known<Arc<Vec<Arc<MCPResource>>>>,
     /// Names of the cluster's IngressClasses.
     pub ingress_classes: Known<Arc<Vec<String>>>,
     /// The Secrets of the object's namespace, by name; never a value. Unknown in the webhook, which may not read them.
@@ -204,7 +215,7 @@ pub struct Question {
 }
 
 /// What rules need to know of another server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServerFact {
     /// Its namespace.
     pub namespace: String,
@@ -218,10 +229,18 @@ pub struct ServerFact {
     pub route: Option<Route>,
     /// The tools it declares.
     pub tools: Vec<Tool>,
+    /// What a virtual server selects.
+    pub tool_selector: Option<LabelSelector>,
     /// The service account it names.
     pub service_account: Option<String>,
     /// The longest life of a session, its own or the policy's, whichever is shorter.
     pub max_session_lifetime: Duration,
+    /// Who made it and who changed its spec last, as it is stamped.
+    pub authors: Vec<String>,
+    /// What happens to a tool that it does not declare.
+    pub undeclared_tools: Decision,
+    /// What it is stricter in than the default, but for its tools: a part of a spec, as JSON. None where it is in nothing.
+    pub stricter: Option<Arc<str>>,
 }
 
 impl ServerFact {
@@ -240,10 +259,26 @@ impl ServerFact {
                 .map(|time| time.0),
             route,
             tools: server.spec.tools.clone(),
+            tool_selector: server.spec.tool_selector.clone(),
             service_account: server.spec.service_account_name.clone(),
             max_session_lifetime: effective.session.max_lifetime,
+            authors: authors(server),
+            undeclared_tools: effective.policy.undeclared_tools,
+            stricter: stricter(&server.spec),
         }
     }
+}
+
+/// The stamps of a server, each name once.
+fn authors(server: &MCPServer) -> Vec<String> {
+    let stamps = server.metadata.annotations.iter().flat_map(|annotations| {
+        [names::REQUESTED_BY, names::EDITED_BY]
+            .into_iter()
+            .filter_map(|key| annotations.get(key))
+    });
+    let mut authors: Vec<String> = stamps.cloned().collect();
+    authors.dedup();
+    authors
 }
 
 impl Facts {

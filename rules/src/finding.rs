@@ -83,6 +83,12 @@ pub struct Finding {
     /// The policy only wants it noted in the audit log: not shown as a warning.
     #[serde(skip)]
     pub audit: bool,
+    /// A policy mentions the rule, and so decided what the violation does.
+    #[serde(skip)]
+    pub by_policy: bool,
+    /// It would refuse the object, had it not been so before the change.
+    #[serde(skip)]
+    pub ratcheted: bool,
     /// What was judged, hashed: two findings are the same to the ratchet if code, field and this are equal.
     #[serde(skip)]
     pub(crate) judged: u64,
@@ -162,6 +168,14 @@ impl Findings {
     /// What a policy wants noted in the audit log.
     pub fn audited(&self) -> impl Iterator<Item = &Finding> {
         self.iter().filter(|finding| finding.audit)
+    }
+
+    /// What would refuse the object, had a policy not turned it into a warning or a line in the audit log.
+    pub fn eased(&self) -> impl Iterator<Item = &Finding> {
+        self.iter().filter(|finding| {
+            finding.severity == Severity::Warning
+                && (finding.audit || finding.by_policy && !finding.ratcheted)
+        })
     }
 
     /// Rules that could not look up what they need.
@@ -265,6 +279,13 @@ pub(crate) fn printable(text: &str) -> String {
     out
 }
 
+/// A short text for [`Draft::judging`] in the place of a long one that many findings speak of.
+pub(crate) fn fingerprint(text: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    format!("{:x}", hasher.finish())
+}
+
 /// The text, at most `length` characters of it.
 pub(crate) fn cut(text: &str, length: usize) -> String {
     if text.chars().count() <= length {
@@ -286,6 +307,9 @@ pub struct Draft {
     pub(crate) weight: Weight,
     pub(crate) fault: Fault,
     pub(crate) by_policy: bool,
+    pub(crate) structural: bool,
+    /// Policies that allow by a field of theirs what the rule refuses by default.
+    pub(crate) relaxed: Vec<String>,
 }
 
 /// How heavy a draft can become.
@@ -352,6 +376,18 @@ impl Draft {
     /// Follows the enforcement of the policies although the rule is structural.
     pub(crate) fn by_policy(&mut self) -> &mut Self {
         self.by_policy = true;
+        self
+    }
+
+    /// Holds whatever the policies say although the rule is a policy's: it breaks isolation, or cannot work.
+    pub(crate) fn structural(&mut self) -> &mut Self {
+        self.structural = true;
+        self
+    }
+
+    /// These policies allow it: it stays refused only where another policy that mentions the rule wants it so.
+    pub(crate) fn relaxed_by(&mut self, policies: Vec<String>) -> &mut Self {
+        self.relaxed = policies;
         self
     }
 }

@@ -16,11 +16,28 @@ pub enum Kind {
     Session,
     /// MCPPolicy.
     Policy,
+    /// MCPTool.
+    Tool,
+    /// MCPPrompt.
+    Prompt,
+    /// MCPResource.
+    Resource,
+    /// MCPRegistry.
+    Registry,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Server, Self::Grant, Self::Session, Self::Policy];
+    pub const ALL: [Self; 8] = [
+        Self::Server,
+        Self::Grant,
+        Self::Session,
+        Self::Policy,
+        Self::Tool,
+        Self::Prompt,
+        Self::Resource,
+        Self::Registry,
+    ];
 
     /// The kind as it stands in YAML.
     pub fn as_str(self) -> &'static str {
@@ -29,6 +46,10 @@ impl Kind {
             Self::Grant => "MCPAccessGrant",
             Self::Session => "MCPAgentSession",
             Self::Policy => "MCPPolicy",
+            Self::Tool => "MCPTool",
+            Self::Prompt => "MCPPrompt",
+            Self::Resource => "MCPResource",
+            Self::Registry => "MCPRegistry",
         }
     }
 
@@ -39,7 +60,16 @@ impl Kind {
             Self::Grant => "mcpaccessgrants",
             Self::Session => "mcpagentsessions",
             Self::Policy => "mcppolicies",
+            Self::Tool => "mcptools",
+            Self::Prompt => "mcpprompts",
+            Self::Resource => "mcpresources",
+            Self::Registry => "mcpregistries",
         }
+    }
+
+    /// Whether objects of the kind are in a namespace.
+    pub fn is_namespaced(self) -> bool {
+        self != Self::Policy
     }
 }
 

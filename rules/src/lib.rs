@@ -12,20 +12,25 @@ pub mod effective;
 mod escalation;
 mod facts;
 mod finding;
+mod items;
 mod kind;
 pub mod parse;
 mod policy;
 mod questions;
+mod references;
 pub mod registry;
 mod rules;
 mod schema;
 mod subject;
+mod template;
+mod violations;
 mod weakening;
 
 pub use check::check;
 pub use context::{Context, Report};
 pub use defaults::{default, default_patch};
 pub use docs::docs_index;
+pub use effective::provenance::{Provenance, provenance};
 pub use effective::{Effective, effective};
 pub use facts::{
     CatalogueFact, Facts, Known, Labels, LiveServer, NamespaceFacts, Operation, Question,
@@ -33,9 +38,10 @@ pub use facts::{
 };
 pub use finding::{Draft, Fault, Finding, Findings, Severity, WARNING_LENGTH, docs, escape};
 pub use kind::{Kind, kind_of};
-pub use policy::{PolicySet, matches, select};
+pub use policy::{Mention, PolicySet, Selection, Unmet, matches, select};
 pub use questions::questions;
 pub use registry::{Class, Meta, Need, REGISTRY, Rule, find};
+pub use violations::violations;
 
 #[cfg(test)]
 mod tests;

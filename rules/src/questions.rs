@@ -1,5 +1,8 @@
 //! What must be asked of the API server about the requester before an object can be judged.
 
+use std::collections::BTreeSet;
+
+use api::names::{MANAGED_BY, OPERATOR, SERVER_LABEL};
 use api::{GROUP, Subject};
 use serde_json::Value;
 
@@ -8,6 +11,8 @@ use crate::context::{annotation, text};
 use crate::escalation;
 use crate::facts::{Facts, Question, Requester};
 use crate::kind::{Kind, kind_of};
+use crate::references::{Reference, Source, of_server, of_session};
+use crate::schema::{self, Typed};
 use crate::subject::is_own;
 use crate::weakening::weaken;
 
@@ -33,9 +38,115 @@ pub fn questions(new: Option<&Value>, old: Option<&Value>, facts: &Facts) -> Vec
         (Some(Kind::Session), new, Some(old)) => revoke(new, old, requester, facts),
         (Some(Kind::Grant), new, old) => escalation::grant(new, old, requester, facts),
         (Some(Kind::Server), Some(new), old) => weaken(new, old, facts),
-        (Some(Kind::Server | Kind::Policy | Kind::Session) | None, _, _) => None,
+        (
+            Some(
+                Kind::Server
+                | Kind::Policy
+                | Kind::Session
+                | Kind::Tool
+                | Kind::Prompt
+                | Kind::Resource
+                | Kind::Registry,
+            )
+            | None,
+            _,
+            _,
+        ) => None,
     };
-    question.into_iter().collect()
+    let mut questions: Vec<Question> = question.into_iter().collect();
+    if let Some(new) = new {
+        let secrets = read_secrets(new, old, facts).into_iter();
+        questions.extend(secrets.map(|(_, question)| question));
+    }
+    questions
+}
+
+/// How many Secrets are asked about one by one. Somebody who names more at once must be able to get all.
+const MOST_SECRETS: usize = 32;
+
+/// To be asked where Secrets are named that were not named before: whether the requester himself may get them. Each with
+/// the first place that names it.
+pub(crate) fn read_secrets(
+    new: &Value,
+    old: Option<&Value>,
+    facts: &Facts,
+) -> Vec<(Reference, Question)> {
+    if !new.get("spec").is_some_and(speaks_of_secrets) || old.is_some_and(is_terminating) {
+        return Vec::new();
+    }
+    let before: BTreeSet<String> = old
+        .map(secrets_of)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|reference| reference.name)
+        .collect();
+    let mut seen = BTreeSet::new();
+    let named: Vec<Reference> = secrets_of(new)
+        .into_iter()
+        .filter(|reference| {
+            !before.contains(&reference.name)
+                && seen.insert(reference.name.clone())
+                && !consents(new, &reference.name, facts)
+        })
+        .collect();
+    let all = named.len() > MOST_SECRETS;
+    let namespace = namespace(new, facts);
+    let question = |name: String| Question {
+        verb: "get",
+        group: "",
+        resource: "secrets",
+        namespace: namespace.clone(),
+        name,
+    };
+    named
+        .into_iter()
+        .take(if all { 1 } else { MOST_SECRETS })
+        .map(|reference| {
+            let name = if all {
+                String::new()
+            } else {
+                reference.name.clone()
+            };
+            (reference, question(name))
+        })
+        .collect()
+}
+
+/// Whether some key of a spec has to do with a Secret: most do not, and need not be read for it.
+fn speaks_of_secrets(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, value)| key.contains("ecret") || speaks_of_secrets(value)),
+        Value::Array(items) => items.iter().any(speaks_of_secrets),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+fn secrets_of(object: &Value) -> Vec<Reference> {
+    let Some(kind @ (Kind::Server | Kind::Session)) = kind_of(object) else {
+        return Vec::new();
+    };
+    let mut references = match schema::read(kind, object).0 {
+        Typed::Server(spec) => of_server(&spec),
+        Typed::Session(spec) => of_session(&spec),
+        _ => Vec::new(),
+    };
+    references.retain(|reference| reference.source == Source::Secret);
+    references
+}
+
+/// Whether the Secret is labelled for the server, where its labels are known. The operator labels what it makes for a
+/// server too, and means something else by it.
+fn consents(object: &Value, name: &str, facts: &Facts) -> bool {
+    let server = text(object, "/spec/serverRef/name").or_else(|| text(object, "/metadata/name"));
+    let secret = facts.secrets.get().and_then(|secrets| secrets.get(name));
+    secret.is_some_and(|secret| {
+        secret.labels.get(SERVER_LABEL).map(String::as_str)
+            == server.filter(|name| !name.is_empty())
+            && secret.labels.contains_key(SERVER_LABEL)
+            && secret.labels.get(MANAGED_BY).map(String::as_str) != Some(OPERATOR)
+    })
 }
 
 /// Whether the requester removes objects only because their namespace goes.

@@ -46,6 +46,8 @@ pub enum Need {
     Services,
     Namespaces,
     Catalogues,
+    Tools,
+    Endpoints,
 }
 
 impl Need {
@@ -64,6 +66,8 @@ impl Need {
             Self::Services => "the Services",
             Self::Namespaces => "the namespaces",
             Self::Catalogues => "the catalogues",
+            Self::Tools => "the tools, prompts and resources",
+            Self::Endpoints => "the endpoints",
         }
     }
 }

@@ -5,17 +5,24 @@
 //! taken away or replaced by something neutral, and noted.
 
 mod patterns;
+mod shape;
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use api::{MCPAccessGrantSpec, MCPAgentSessionSpec, MCPPolicySpec, MCPServerSpec};
+use api::{
+    MCPAccessGrantSpec, MCPAgentSessionSpec, MCPPolicySpec, MCPPromptSpec, MCPRegistrySpec,
+    MCPResourceSpec, MCPServerSpec, MCPToolSpec,
+};
 use jiff::Timestamp;
+use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::finding::escape;
 use crate::kind::Kind;
 use crate::parse::near;
+use shape::Shape;
 
 /// The spec of an object, as its own type.
 pub(crate) enum Typed {
@@ -23,7 +30,14 @@ pub(crate) enum Typed {
     Grant(Box<MCPAccessGrantSpec>),
     Session(Box<MCPAgentSessionSpec>),
     Policy(Box<MCPPolicySpec>),
+    Tool(Box<MCPToolSpec>),
+    Prompt(Box<MCPPromptSpec>),
+    Resource(Box<MCPResourceSpec>),
+    Registry(Box<MCPRegistrySpec>),
 }
+
+/// The field that the schema leaves to rules.
+const POD_TEMPLATE: &str = "podTemplate";
 
 /// One thing that the schema has against an object.
 #[derive(Clone, Debug)]
@@ -56,6 +70,18 @@ static SCHEMAS: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
         .collect()
 });
 
+/// The same, for what nearly every object is: right.
+static SHAPES: LazyLock<Vec<(Kind, Shape)>> = LazyLock::new(|| {
+    let shape = |kind| (kind, Shape::new(schema_of(kind)));
+    Kind::ALL.into_iter().map(shape).collect()
+});
+
+/// How many violations may have been noted before hints are no longer looked for.
+const HINTED: usize = 100;
+
+/// What stands at the top of every object.
+const TOP_LEVEL: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+
 /// The schema of a kind's spec.
 fn schema_of(kind: Kind) -> &'static Value {
     static NOTHING: Value = Value::Null;
@@ -67,6 +93,9 @@ fn schema_of(kind: Kind) -> &'static Value {
 
 /// Reads the spec of an object, with everything the schema has against it.
 pub(crate) fn read(kind: Kind, object: &Value) -> (Typed, Vec<Violation>) {
+    if let Some(typed) = read_right(kind, object) {
+        return (typed, Vec::new());
+    }
     let schema = schema_of(kind);
     let mut walk = Walk {
         violations: Vec::new(),
@@ -74,7 +103,7 @@ pub(crate) fn read(kind: Kind, object: &Value) -> (Typed, Vec<Violation>) {
     walk.top_level(object);
     let spec = match object.get("spec") {
         Some(Value::Null) | None => {
-            if kind == Kind::Grant || kind == Kind::Session {
+            if kind != Kind::Server && kind != Kind::Policy {
                 walk.hard("spec", None, "must be given");
             }
             neutral(schema)
@@ -101,12 +130,44 @@ pub(crate) fn read(kind: Kind, object: &Value) -> (Typed, Vec<Violation>) {
         Kind::Policy => walk
             .parse(schema, spec)
             .map(|spec| Typed::Policy(Box::new(spec))),
+        Kind::Tool => walk
+            .parse(schema, spec)
+            .map(|spec| Typed::Tool(Box::new(spec))),
+        Kind::Prompt => walk
+            .parse(schema, spec)
+            .map(|spec| Typed::Prompt(Box::new(spec))),
+        Kind::Resource => walk
+            .parse(schema, spec)
+            .map(|spec| Typed::Resource(Box::new(spec))),
+        Kind::Registry => walk
+            .parse(schema, spec)
+            .map(|spec| Typed::Registry(Box::new(spec))),
     };
-    // The neutral spec is made from the schema of the very type that reads it; a test reads all four.
+    // The neutral spec is made from the schema of the very type that reads it; a test reads all of them.
     (
         typed.unwrap_or_else(|| Typed::Server(Box::default())),
         walk.violations,
     )
+}
+
+/// Reads an object that the schema has nothing against, without a copy of it.
+fn read_right(kind: Kind, object: &Value) -> Option<Typed> {
+    let known = |key: &String| TOP_LEVEL.contains(&key.as_str());
+    let spec = object.get("spec")?;
+    let (_, shape) = SHAPES.iter().find(|(known, _)| *known == kind)?;
+    if !object.as_object()?.keys().all(known) || !shape.fits(spec) {
+        return None;
+    }
+    Some(match kind {
+        Kind::Server => Typed::Server(Box::deserialize(spec).ok()?),
+        Kind::Grant => Typed::Grant(Box::deserialize(spec).ok()?),
+        Kind::Session => Typed::Session(Box::deserialize(spec).ok()?),
+        Kind::Policy => Typed::Policy(Box::deserialize(spec).ok()?),
+        Kind::Tool => Typed::Tool(Box::deserialize(spec).ok()?),
+        Kind::Prompt => Typed::Prompt(Box::deserialize(spec).ok()?),
+        Kind::Resource => Typed::Resource(Box::deserialize(spec).ok()?),
+        Kind::Registry => Typed::Registry(Box::deserialize(spec).ok()?),
+    })
 }
 
 /// Names of fields that a text of ours has and the schema does not.
@@ -155,7 +216,10 @@ impl Walk {
     }
 
     fn unknown<'a>(&mut self, path: &str, key: &str, known: impl Iterator<Item = &'a str>) {
-        let meant = near::meant(key, known);
+        // Whoever sends hundreds of unknown fields is not helped by a hint for each.
+        let meant = (self.violations.len() < HINTED)
+            .then(|| near::meant(key, known))
+            .flatten();
         let message = "is not a field of the schema and would be dropped";
         let violation = self.push(path, false, None, message);
         violation.unknown = true;
@@ -163,10 +227,9 @@ impl Walk {
     }
 
     fn top_level(&mut self, object: &Value) {
-        const KNOWN: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
         for key in object.as_object().into_iter().flat_map(Map::keys) {
-            if !KNOWN.contains(&key.as_str()) {
-                self.unknown(&escape(key), key, KNOWN.into_iter());
+            if !TOP_LEVEL.contains(&key.as_str()) {
+                self.unknown(&escape(key), key, TOP_LEVEL.into_iter());
             }
         }
     }
@@ -269,6 +332,8 @@ impl Walk {
                 None,
                 format!("must have at most {most} entries, and has {}", items.len()),
             );
+            // The object is refused anyway: no rule has to read a hundred thousand entries.
+            items.truncate(usize::try_from(most).unwrap_or(usize::MAX));
         }
         if let Some(fewest) = schema.get("minItems").and_then(Value::as_u64)
             && (items.len() as u64) < fewest
@@ -293,7 +358,25 @@ impl Walk {
                 *item = neutral(item_schema);
             }
         }
+        self.unique(schema, items, path);
         true
+    }
+
+    /// A list that is a map by one key has each key once: the API server refuses it otherwise.
+    fn unique(&mut self, schema: &Value, items: &[Value], path: &str) {
+        let keys = schema.get("x-kubernetes-list-map-keys");
+        let Some([Value::String(key)]) = keys.and_then(Value::as_array).map(Vec::as_slice) else {
+            return;
+        };
+        let mut seen = BTreeSet::new();
+        for (index, item) in items.iter().enumerate() {
+            if let Some(value) = item.get(key).and_then(Value::as_str)
+                && !seen.insert(value)
+            {
+                let path = format!("{path}[{index}].{key}");
+                self.soft(&path, &item[key.as_str()], "must not be there twice");
+            }
+        }
     }
 
     fn string(&mut self, schema: &Value, value: &Value, path: &str) -> bool {
@@ -401,7 +484,10 @@ impl Walk {
             let mut alone = base.clone();
             alone.insert(key.clone(), value);
             if serde_json::from_value::<T>(Value::Object(alone)).is_err() {
-                self.hard(&format!("spec.{key}"), None, "must be as the schema says");
+                // MCP0311 says where a pod template is none.
+                if key != POD_TEMPLATE {
+                    self.hard(&format!("spec.{key}"), None, "must be as the schema says");
+                }
                 map.remove(&key);
                 if let Some(neutral) = base.get(&key) {
                     map.insert(key, neutral.clone());

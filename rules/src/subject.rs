@@ -1,6 +1,6 @@
 //! Who a session or a grant speaks of, compared with who asks.
 
-use api::{Effect, MCPAccessGrant, Subject};
+use api::{Effect, MCPAccessGrant, ServiceAccountRef, Subject};
 use jiff::Timestamp;
 
 use crate::facts::Requester;
@@ -16,14 +16,20 @@ pub(crate) fn is_own(subject: &Subject, requester: &Requester, policies: &Policy
         .human_id
         .as_ref()
         .is_none_or(|human| *human == requester.username);
-    let account = subject.service_account.as_ref().is_none_or(|account| {
-        requester.username == format!("{SERVICE_ACCOUNT}{}:{}", account.namespace, account.name)
-    });
+    let account = subject
+        .service_account
+        .as_ref()
+        .is_none_or(|account| is_account(account, requester));
     let team = subject
         .team_id
         .as_ref()
         .is_none_or(|team| in_team(team, requester, policies));
     is_one_principal(subject) && human && account && team && subject.issuer.is_none()
+}
+
+/// Whether the requester is the service account.
+pub(crate) fn is_account(account: &ServiceAccountRef, requester: &Requester) -> bool {
+    requester.username == format!("{SERVICE_ACCOUNT}{}:{}", account.namespace, account.name)
 }
 
 /// Whether the subject is exactly one person or one service account.

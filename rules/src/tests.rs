@@ -1,9 +1,19 @@
 //! What must hold for the engine and for every rule.
 
+mod case;
+mod catalogue;
 mod corpora;
+mod doors;
+mod enforcement;
 mod engine;
 mod fixtures;
+mod items;
+mod policies;
 mod properties;
+mod ratchet;
+mod requester;
+mod stamps;
+mod workload;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -46,6 +56,9 @@ fn nothing_there() -> Facts {
         secrets: BTreeMap::default().into(),
         config_maps: BTreeMap::default().into(),
         catalogues: Vec::new().into(),
+        tools: Vec::new().into(),
+        prompts: Vec::new().into(),
+        resources: Vec::new().into(),
         ..Facts::default()
     }
 }

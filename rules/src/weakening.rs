@@ -3,26 +3,27 @@
 //!
 //! Read by [`questions`](crate::questions()) before a request is judged, and by the rule MCP0410. Values are compared
 //! as they take effect, under the same policies. What a server declares as a tool is its author's to say, so a further
-//! tool loosens nothing; one that was declared before may not ask for less.
+//! tool loosens nothing; one that was declared before, or that was when a live grant was given, may not ask for less.
 
-use std::fmt::Display;
+mod granted;
+mod table;
 
-use api::{
-    AuditSink, Auth, AuthMode, Decision, Effect, GROUP, Issuer, MCPServer, MCPServerSpec, OAuth,
-    PinMode, PolicyMode, RateLimit, SideEffect, Tool, Trust,
-};
+use std::collections::BTreeSet;
+
+use api::{Effect, GROUP, MCPServerSpec, Tool};
 use serde_json::Value;
 
 use crate::check::is_terminating;
 use crate::context::text;
-use crate::effective::{Effective, effective};
 use crate::facts::{Facts, Known, Question};
 use crate::kind::Kind;
-use crate::policy::PolicySet;
 use crate::questions::namespace;
-use crate::rules::say;
 use crate::schema::{self, Typed};
 use crate::subject::is_live;
+
+use table::{Side, Table, compare, inventory};
+
+pub(crate) use granted::{as_granted, stricter};
 
 /// One value that lets through, or leaves unsaid, what the value before did not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +32,21 @@ pub(crate) struct Loosened {
     pub(crate) field: String,
     /// What it says now.
     pub(crate) given: String,
-    /// What it said before, or by default.
+    /// What it said then.
     pub(crate) was: String,
+    /// When that was.
+    pub(crate) since: Since,
+}
+
+/// What a server is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// The server that it is to replace.
+    Before,
+    /// A server that says nothing.
+    Default,
+    /// The server as it was when a live grant was given.
+    Granted,
 }
 
 /// What a request does to the strictness of a server.
@@ -46,28 +60,90 @@ pub(crate) enum Weakening {
     Loosens(Vec<Loosened>),
 }
 
-/// Compares a server with what it is to replace; a creation with the default, but only where live grants name it.
+/// Compares a server with what it is to replace; a creation with the default, but only where live grants name it. Where
+/// live grants were given in view of a stricter server, also with that: all of a creation, of a change the tools that
+/// were not there.
 pub(crate) fn weakening(new: &Value, old: Option<&Value>, facts: &Facts) -> Weakening {
     if old.is_some_and(is_terminating) {
         return Weakening::Nothing;
     }
     let namespace = namespace(new, facts);
     let name = text(new, "/metadata/name").unwrap_or_default();
-    let policies = facts.selected(&namespace);
-    let side = |spec| Side::new(name, &namespace, spec, &policies);
-    let before = old.map_or_else(MCPServerSpec::default, read);
-    let loosened = compare(&side(read(new)), &side(before));
-    if loosened.is_empty() {
+    // Nearly every review ends here: nobody is called by the name yet, or the spec stays as it was.
+    let matters = match old {
+        None => is_granted(&namespace, name, facts),
+        Some(old) => Known::Known(old.get("spec") != new.get("spec")),
+    };
+    if matters == Known::Known(false) {
         return Weakening::Nothing;
     }
-    if old.is_some() {
-        return Weakening::Loosens(loosened);
+    let policies = facts.selected(&namespace);
+    let side = |spec| Side::new(name, &namespace, spec, &policies);
+    let after = side(read(new));
+    let Some(old) = old else {
+        return creation(&after, &side, facts);
+    };
+    let before = side(read(old));
+    let mut loosened = compare(&after, &before, Since::Before);
+    let (is, was) = (after.tools(), before.tools());
+    let added: BTreeSet<&str> = is.difference(&was).copied().collect();
+    if before.effective.gateway.enabled && !added.is_empty() {
+        if facts.grants.get().is_none() && loosened.is_empty() {
+            return Weakening::Unknown;
+        }
+        for granted in granted::remembered(facts, &namespace, name) {
+            let back = granted.tools.into_iter();
+            let back = back.filter(|tool| added.contains(tool.name.as_str()));
+            readded(&after, &before, &back.collect::<Vec<_>>(), &mut loosened);
+        }
     }
-    match is_granted(&namespace, name, facts) {
-        Known::Unknown => Weakening::Unknown,
-        Known::Known(false) => Weakening::Nothing,
-        Known::Known(true) => Weakening::Loosens(loosened),
+    if loosened.is_empty() {
+        Weakening::Nothing
+    } else {
+        Weakening::Loosens(loosened)
     }
+}
+
+fn creation(after: &Side, side: &dyn Fn(MCPServerSpec) -> Side, facts: &Facts) -> Weakening {
+    let (namespace, name) = (&after.effective.namespace, &after.effective.name);
+    let mut loosened = compare(after, &side(MCPServerSpec::default()), Since::Default);
+    match is_granted(namespace, name, facts) {
+        Known::Unknown if loosened.is_empty() => return Weakening::Nothing,
+        Known::Unknown => return Weakening::Unknown,
+        Known::Known(false) => return Weakening::Nothing,
+        Known::Known(true) => {}
+    }
+    for granted in granted::remembered(facts, namespace, name) {
+        let more = compare(after, &side(granted), Since::Granted);
+        add(&mut loosened, more);
+    }
+    if loosened.is_empty() {
+        Weakening::Nothing
+    } else {
+        Weakening::Loosens(loosened)
+    }
+}
+
+/// Adds what is said of no field yet.
+fn add(loosened: &mut Vec<Loosened>, more: Vec<Loosened>) {
+    for change in more {
+        if !loosened.iter().any(|known| known.field == change.field) {
+            loosened.push(change);
+        }
+    }
+}
+
+/// Tools that come back and ask for less than when a grant was given.
+fn readded(after: &Side, before: &Side, back: &[Tool], loosened: &mut Vec<Loosened>) {
+    let mut table = Table::new(Since::Granted);
+    inventory(
+        &after.spec.tools,
+        back,
+        &before.effective,
+        &after.effective,
+        &mut table,
+    );
+    add(loosened, table.rows);
 }
 
 /// To be asked where a server is made looser.
@@ -106,342 +182,13 @@ fn is_granted(namespace: &str, name: &str, facts: &Facts) -> Known<bool> {
 fn read(object: &Value) -> MCPServerSpec {
     match schema::read(Kind::Server, object).0 {
         Typed::Server(spec) => *spec,
-        Typed::Grant(_) | Typed::Session(_) | Typed::Policy(_) => MCPServerSpec::default(),
-    }
-}
-
-/// A server before or after the change.
-struct Side {
-    spec: MCPServerSpec,
-    effective: Effective,
-}
-
-impl Side {
-    fn new(name: &str, namespace: &str, spec: MCPServerSpec, policies: &PolicySet) -> Self {
-        let mut server = MCPServer::new(name, spec);
-        server.metadata.namespace = Some(namespace.to_owned());
-        let effective = effective(&server, policies);
-        Self {
-            spec: server.spec,
-            effective,
-        }
-    }
-}
-
-/// What was found.
-#[derive(Default)]
-struct Table(Vec<Loosened>);
-
-impl Table {
-    /// Notes a row if it is looser.
-    fn row(
-        &mut self,
-        looser: bool,
-        field: impl Into<String>,
-        given: impl Display,
-        was: impl Display,
-    ) {
-        if looser {
-            self.0.push(Loosened {
-                field: field.into(),
-                given: given.to_string(),
-                was: was.to_string(),
-            });
-        }
-    }
-
-    /// Notes what a list that may only become shorter has gained.
-    fn gained<T: PartialEq>(
-        &mut self,
-        field: &str,
-        new: &[T],
-        old: &[T],
-        show: impl Fn(&T) -> String,
-    ) {
-        for (index, item) in new
-            .iter()
-            .enumerate()
-            .filter(|(_, item)| !old.contains(item))
-        {
-            self.row(true, format!("{field}[{index}]"), show(item), "absent");
-        }
-    }
-
-    /// Notes what a list that may only become longer has lost.
-    fn lost<T: PartialEq>(
-        &mut self,
-        field: &str,
-        new: &[T],
-        old: &[T],
-        show: impl Fn(&T) -> String,
-    ) {
-        for item in old.iter().filter(|item| !new.contains(item)) {
-            self.row(true, field, "absent", show(item));
-        }
-    }
-}
-
-fn compare(new: &Side, old: &Side) -> Vec<Loosened> {
-    let mut table = Table::default();
-    peers(new, old, &mut table);
-    // In direct mode nobody decides, knows, notes or limits anything: no gateway is looser than that.
-    if old.effective.gateway.enabled {
-        decisions(&new.effective, &old.effective, &mut table);
-        identity(&new.effective, &old.effective, &mut table);
-        issuers(new.spec.auth.as_ref(), old.spec.auth.as_ref(), &mut table);
-        inventory(
-            &new.spec.tools,
-            &old.spec.tools,
-            &old.effective,
-            &new.effective,
-            &mut table,
-        );
-        limits(&new.spec.rate_limits, &old.spec.rate_limits, &mut table);
-        audit(new, old, &mut table);
-    }
-    table.0
-}
-
-/// Who can reach the pod.
-fn peers(new: &Side, old: &Side, table: &mut Table) {
-    const FIELD: &str = "spec.networkPolicy.ingressFrom";
-    let from = |side: &Side| {
-        side.spec
-            .network_policy
-            .as_ref()
-            .and_then(|policy| policy.ingress_from.clone())
-    };
-    match (from(new), from(old)) {
-        (_, None) => {}
-        (None, Some(_)) => table.row(true, FIELD, "absent", "a list of peers"),
-        (Some(new), Some(old)) => table.gained(FIELD, &new, &old, |_| "a further peer".to_owned()),
-    }
-}
-
-/// What happens to a call.
-fn decisions(new: &Effective, old: &Effective, table: &mut Table) {
-    table.row(
-        !new.gateway.enabled,
-        "spec.gateway.enabled",
-        new.gateway.enabled,
-        old.gateway.enabled,
-    );
-    let (after, before) = (&new.policy, &old.policy);
-    let observes = before.mode != PolicyMode::Observe && after.mode == PolicyMode::Observe;
-    table.row(observes, "spec.policy.mode", after.mode, before.mode);
-    for (field, after, before) in [
-        (
-            "defaultDecision",
-            after.default_decision,
-            before.default_decision,
-        ),
-        (
-            "undeclaredTools",
-            after.undeclared_tools,
-            before.undeclared_tools,
-        ),
-    ] {
-        let allows = before == Decision::Deny && after == Decision::Allow;
-        table.row(allows, format!("spec.policy.{field}"), after, before);
-    }
-    let (pins, pinned) = (pin_rank(after.pins), pin_rank(before.pins));
-    table.row(pins < pinned, "spec.policy.pins", pins.1, pinned.1);
-    let text = String::clone;
-    table.gained(
-        "spec.gateway.allowedHosts",
-        &new.gateway.allowed_hosts,
-        &old.gateway.allowed_hosts,
-        text,
-    );
-    table.gained(
-        "spec.gateway.allowedOrigins",
-        &new.gateway.allowed_origins,
-        &old.gateway.allowed_origins,
-        text,
-    );
-}
-
-/// How strict, and the word.
-fn pin_rank(pins: PinMode) -> (u8, &'static str) {
-    match pins {
-        PinMode::Off => (0, "off"),
-        PinMode::Warn => (1, "warn"),
-        PinMode::Enforce => (2, "enforce"),
-    }
-}
-
-/// Who a caller is, and for how long.
-fn identity(new: &Effective, old: &Effective, table: &mut Table) {
-    let (after, before) = (&new.auth, &old.auth);
-    table.row(
-        auth_rank(after.mode) < auth_rank(before.mode),
-        "spec.auth.mode",
-        after.mode,
-        before.mode,
-    );
-    for (field, after, before) in [
-        (
-            "humanIDHeader",
-            &after.human_id_header,
-            &before.human_id_header,
-        ),
-        (
-            "agentIDHeader",
-            &after.agent_id_header,
-            &before.agent_id_header,
-        ),
-        (
-            "teamIDHeader",
-            &after.team_id_header,
-            &before.team_id_header,
-        ),
-        (
-            "sessionIDHeader",
-            &after.session_id_header,
-            &before.session_id_header,
-        ),
-        ("tokenHeader", &after.token_header, &before.token_header),
-    ] {
-        table.row(
-            !after.eq_ignore_ascii_case(before),
-            format!("spec.auth.{field}"),
-            after,
-            before,
-        );
-    }
-    let (after, before) = (&new.session, &old.session);
-    table.row(
-        before.required && !after.required,
-        "spec.session.required",
-        after.required,
-        before.required,
-    );
-    for (field, after, before) in [
-        ("maxLifetime", after.max_lifetime, before.max_lifetime),
-        ("idleTimeout", after.idle_timeout, before.idle_timeout),
-    ] {
-        table.row(
-            after > before,
-            format!("spec.session.{field}"),
-            say(after),
-            say(before),
-        );
-    }
-}
-
-/// How sure one is of a caller: a session is of one principal with a consented trust, `none` is nobody.
-fn auth_rank(mode: AuthMode) -> u8 {
-    match mode {
-        AuthMode::None => 0,
-        AuthMode::Header => 1,
-        AuthMode::OAuth => 2,
-        AuthMode::Kubernetes => 3,
-        AuthMode::Session => 4,
-    }
-}
-
-/// Who says who a caller is.
-fn issuers(new: Option<&Auth>, old: Option<&Auth>, table: &mut Table) {
-    let proxies = |auth: Option<&Auth>| {
-        auth.map(|auth| auth.trusted_proxies.clone())
-            .unwrap_or_default()
-    };
-    table.gained(
-        "spec.auth.trustedProxies",
-        &proxies(new),
-        &proxies(old),
-        |_| "a further proxy".to_owned(),
-    );
-    let oauth = |auth: Option<&Auth>| -> OAuth {
-        auth.and_then(|auth| auth.oauth.clone()).unwrap_or_default()
-    };
-    let (new, old) = (oauth(new), oauth(old));
-    // Every part of an issuer says whose tokens are taken for whom, so a changed one is another one.
-    table.gained(
-        "spec.auth.oauth.issuers",
-        &new.issuers,
-        &old.issuers,
-        |issuer: &Issuer| issuer.url.clone(),
-    );
-    table.lost(
-        "spec.auth.oauth.requiredScopes",
-        &new.required_scopes,
-        &old.required_scopes,
-        String::clone,
-    );
-}
-
-/// What a call of a declared tool asks for.
-fn inventory(new: &[Tool], old: &[Tool], before: &Effective, after: &Effective, table: &mut Table) {
-    for tool in old {
-        let Some((index, now)) = new
-            .iter()
-            .enumerate()
-            .find(|(_, now)| now.name == tool.name)
-        else {
-            // An undeclared tool that is allowed asks for no trust and for every side effect.
-            let open = before.policy.undeclared_tools == Decision::Allow
-                && after.policy.undeclared_tools == Decision::Allow;
-            table.row(
-                open,
-                "spec.tools",
-                format!("without '{}'", tool.name),
-                format!("with '{}'", tool.name),
-            );
-            continue;
-        };
-        let field = |name: &str| format!("spec.tools[{index}].{name}");
-        let (trust, asked): (Trust, Trust) = (
-            now.required_trust.unwrap_or_default(),
-            tool.required_trust.unwrap_or_default(),
-        );
-        table.row(trust < asked, field("requiredTrust"), trust, asked);
-        let (effect, said): (SideEffect, SideEffect) = (
-            now.side_effect.unwrap_or_default(),
-            tool.side_effect.unwrap_or_default(),
-        );
-        table.row(effect < said, field("sideEffect"), effect, said);
-        table.lost(&field("scopes"), &now.scopes, &tool.scopes, String::clone);
-        table.row(
-            tool.pin.is_some() && now.pin != tool.pin,
-            field("pin"),
-            "another pin",
-            "the approved one",
-        );
-    }
-}
-
-/// How much may be called. A limit that stays may only become tighter.
-fn limits(new: &[RateLimit], old: &[RateLimit], table: &mut Table) {
-    let burst = |limit: &RateLimit| limit.burst.unwrap_or(limit.requests);
-    for (index, limit) in old.iter().enumerate() {
-        let kept = new.iter().any(|now| {
-            (now.scope, &now.tool, &now.per) == (limit.scope, &limit.tool, &limit.per)
-                && now.requests <= limit.requests
-                && burst(now) <= burst(limit)
-        });
-        table.row(
-            !kept,
-            "spec.rateLimits",
-            format!("without limit {index}"),
-            format!("{} in {}", limit.requests, limit.per),
-        );
-    }
-}
-
-/// What is noted, and where.
-fn audit(new: &Side, old: &Side, table: &mut Table) {
-    let (after, before) = (new.effective.audit_sink, old.effective.audit_sink);
-    table.row(
-        before != AuditSink::Off && after != before,
-        "spec.audit.sink",
-        after,
-        before,
-    );
-    let url = |side: &Side| side.spec.audit.as_ref().and_then(|audit| audit.url.clone());
-    if let Some(before) = url(old) {
-        let after = url(new).unwrap_or_else(|| "absent".to_owned());
-        table.row(after != before, "spec.audit.url", &after, &before);
+        Typed::Grant(_)
+        | Typed::Session(_)
+        | Typed::Policy(_)
+        | Typed::Tool(_)
+        | Typed::Prompt(_)
+        | Typed::Resource(_)
+        | Typed::Registry(_) => MCPServerSpec::default(),
     }
 }
 

@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 use tests::{Environment, eventually};
 
-use crate::platform::Platform;
+use crate::platform::{Platform, Turn};
 
 /// One story, because two operators would share one lease.
 #[test]
 fn a_server_becomes_objects_and_a_status_that_tells_the_truth() {
+    let _turn = Turn::wait();
     let platform = Platform::bare();
     let environment = &platform.environment;
     let (_operator, admin) = platform.start_operator();

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tests::{Environment, eventually};
 
-use crate::platform::{Platform, WEBHOOK_LABEL};
+use crate::platform::{FIXTURES, Platform, WEBHOOK_LABEL};
 
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/demo");
 
@@ -12,10 +12,10 @@ const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/demo");
 fn a_bad_server_is_refused_with_every_mistake_and_a_good_one_gets_its_defaults() {
     let platform = Platform::bare();
     let environment = &platform.environment;
+    let mut webhook = platform.start_webhook();
     environment
         .kubectl(&["apply", "-f", &format!("{DEMO}/policy.yaml")])
         .expect_ok();
-    let mut webhook = platform.start_webhook();
     environment.with_namespace("webhook", |namespace| {
         environment
             .kubectl(&[
@@ -33,16 +33,18 @@ fn a_bad_server_is_refused_with_every_mistake_and_a_good_one_gets_its_defaults()
         webhook.kill();
         without_the_webhook_our_kinds_are_refused_and_others_are_not(environment, namespace);
     });
-    for kind in [
-        "mutatingwebhookconfiguration",
-        "validatingwebhookconfiguration",
-    ] {
-        environment
-            .kubectl(&["delete", kind, "mcp-webhook"])
-            .expect_ok();
-    }
     environment
-        .kubectl(&["delete", "mcppolicy", "default"])
+        .kubectl_with(
+            &[
+                "delete",
+                "mcppolicy",
+                "default",
+                "--as",
+                FIXTURES,
+                "--as-group=system:masters",
+            ],
+            "",
+        )
         .expect_ok();
 }
 

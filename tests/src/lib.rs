@@ -9,7 +9,11 @@
     reason = "a harness for tests says what is wrong by panicking"
 )]
 
+mod balancer;
+mod https;
+mod kept;
 mod process;
+pub mod recorded;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -17,6 +21,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub use balancer::Balancer;
+pub use https::Https;
+pub use kept::{Answer, Kept, Server};
 pub use process::{Process, free_port};
 
 /// How long a condition may take before a test gives up. Generous: machines are slow and shared.

@@ -57,6 +57,24 @@ impl Process {
             .is_none()
     }
 
+    /// Asks it to end: SIGTERM.
+    ///
+    /// # Panics
+    /// When the signal cannot be sent.
+    pub fn terminate(&self) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "no signal sent");
+    }
+
+    /// How it ended, if it did.
+    ///
+    /// # Panics
+    /// When the system does not say.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().expect("the process is ours")
+    }
+
     /// Ends it now, without a goodbye.
     pub fn kill(&mut self) {
         // It may have ended by itself.

@@ -14,6 +14,9 @@ const CAUSES: usize = 1000;
 /// How many warnings go back; API servers cut the text of warnings beyond 4 KiB in total.
 const WARNINGS: usize = 30;
 
+/// How long an annotation of the audit log is at most, in bytes: findings are printable ASCII.
+const ANNOTATION: usize = 1024;
+
 /// What was judged, as the answer names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
@@ -28,9 +31,12 @@ pub struct About {
 pub fn answer(uid: &str, about: &About, findings: &Findings, failure: Option<&str>) -> Response {
     if findings.is_refused() {
         let mut response = Response::denied(uid, refusal(about, findings, failure));
+        response.refused_by = findings.errors().next().map(|error| error.code);
         response.warnings = warnings(findings);
-        response.audit_annotations =
-            BTreeMap::from([("refused-by".to_owned(), codes(findings.errors()))]);
+        response.audit_annotations = audit(findings);
+        response
+            .audit_annotations
+            .insert("refused-by".to_owned(), codes(findings.errors()));
         return response;
     }
     let mut response = Response::allowed(uid);
@@ -146,15 +152,86 @@ fn warnings(findings: &Findings) -> Vec<String> {
     lines
 }
 
-/// One annotation per code: keys must be unique, and the API server puts the webhook's name before them.
+/// What policies turned into a warning or only want noted: one annotation per code, because keys must be unique, and
+/// the API server puts the webhook's name before them. Findings never hold a secret, and what is quoted in them is cut;
+/// here the whole is.
 fn audit(findings: &Findings) -> BTreeMap<String, String> {
-    let mut lines: BTreeMap<String, String> = BTreeMap::new();
-    for finding in findings.audited() {
-        let line = lines.entry(finding.code.to_owned()).or_default();
-        if !line.is_empty() {
+    let mut lines: BTreeMap<String, (String, usize)> = BTreeMap::new();
+    for finding in findings.eased() {
+        let (line, more) = lines.entry(finding.code.to_owned()).or_default();
+        let sentence = finding.to_string();
+        if line.is_empty() {
+            line.extend(sentence.chars().take(ANNOTATION));
+        } else if line.len() + sentence.len() < ANNOTATION {
             line.push_str("; ");
+            line.push_str(&sentence);
+        } else {
+            *more += 1;
         }
-        line.push_str(&finding.to_string());
     }
     lines
+        .into_iter()
+        .map(|(code, (line, more))| match more {
+            0 => (code, line),
+            more => (code, format!("{line}; and {more} more")),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rules::{Facts, Known};
+    use serde_json::json;
+
+    use super::*;
+
+    /// What the rules say to a server with `count` literal secrets under a policy with this enforcement.
+    fn judged(enforcement: &str, count: usize) -> Findings {
+        let policy = json!({
+            "apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPPolicy", "metadata": {"name": "default"},
+            "spec": {"enforcement": enforcement, "workload": {"forbidLiteralSecrets": true}}
+        });
+        let facts = Facts {
+            policies: Known::Known(std::sync::Arc::new(vec![std::sync::Arc::new(
+                serde_json::from_value(policy).unwrap(),
+            )])),
+            ..Facts::default()
+        };
+        let env: Vec<_> = (0..count)
+            .map(|index| json!({"name": format!("API_TOKEN_{index}"), "value": "s3cr3t-value"}))
+            .collect();
+        let server = json!({
+            "apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPServer",
+            "metadata": {"name": "weather", "namespace": "team-a"},
+            "spec": {"image": "ghcr.io/acme/weather:1", "ingressHost": "mcp.example.com", "env": env}
+        });
+        rules::check(Some(&server), None, &facts)
+    }
+
+    fn annotations(enforcement: &str, count: usize) -> BTreeMap<String, String> {
+        answer("u", &About::default(), &judged(enforcement, count), None).audit_annotations
+    }
+
+    #[test]
+    fn what_a_policy_turned_into_a_warning_or_a_note_is_in_the_audit_log() {
+        for enforcement in ["Warn", "Audit"] {
+            let line = &annotations(enforcement, 1)["MCP0308"];
+            assert!(line.starts_with("spec.env[0].value: "), "{line}");
+            assert!(!line.contains("s3cr3t-value"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_its_codes_in_the_audit_log_and_no_sentences() {
+        let annotations = annotations("Enforce", 1);
+        assert_eq!(annotations["refused-by"], "MCP0308");
+        assert!(!annotations.contains_key("MCP0308"), "{annotations:?}");
+    }
+
+    #[test]
+    fn an_annotation_of_the_audit_log_is_bounded() {
+        let line = &annotations("Audit", 900)["MCP0308"];
+        assert!(line.len() <= ANNOTATION + 40, "{}", line.len());
+        assert!(line.ends_with(" more"), "{line}");
+    }
 }

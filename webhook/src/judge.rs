@@ -1,9 +1,8 @@
 //! What one request asks, and what the rules say to it. Pure: the snapshot, the time and the answers to questions
 //! about the requester come from the caller ([`crate::server`]).
 
-use api::MCPServer;
 use jiff::Timestamp;
-use rules::{Facts, Findings, Kind, Operation, Question, Requester};
+use rules::{Facts, Findings, Kind, LiveServer, Operation, Question, Requester};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -169,6 +168,9 @@ fn scale(request: &Request<'_>, snapshot: &Snapshot) -> Result<Object, Status> {
     let old = stored(server)?;
     let mut new = old.clone();
     new["spec"]["replicas"] = replicas;
+    // A Scale has no annotations of the server to stamp, so that the rules see whom /mutate would have named.
+    new["metadata"]["annotations"][api::names::EDITED_BY] =
+        request.user_info.username.as_str().into();
     Ok(Object {
         kind: Kind::Server,
         operation: Operation::Update,
@@ -181,8 +183,8 @@ fn scale(request: &Request<'_>, snapshot: &Snapshot) -> Result<Object, Status> {
     })
 }
 
-fn stored(server: &MCPServer) -> Result<Value, Status> {
-    serde_json::to_value(server).map_err(|error| {
+fn stored(server: &LiveServer) -> Result<Value, Status> {
+    serde_json::from_str(&server.text).map_err(|error| {
         Status::failure(
             500,
             "InternalError",

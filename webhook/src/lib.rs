@@ -11,9 +11,11 @@ pub mod args;
 pub mod cache;
 pub mod certificates;
 pub mod judge;
+pub mod kept;
 pub mod metrics;
 pub mod review;
 pub mod server;
+mod slim;
 pub mod snapshot;
 
 use std::sync::Arc;
@@ -29,6 +31,8 @@ use kube::api::Api;
 pub use args::Args;
 
 use access::Asker;
+use certificates::announce::Announcer;
+use certificates::rotation::Known;
 use certificates::{Follower, publish, report_expiry};
 use metrics::Metrics;
 use server::{App, router};
@@ -39,6 +43,8 @@ pub type Published = Arc<ArcSwapOption<Snapshot>>;
 
 /// How long connections may take to finish after the drain.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long whoever reads the admin port may take after that.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 /// Who we are to the API server.
 const USER_AGENT: &str = concat!("mcp-webhook/", env!("CARGO_PKG_VERSION"));
 
@@ -62,8 +68,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         Shutdown::on_signals(readiness.clone(), args.drain).context("cannot listen for signals")?;
     let published = Published::default();
 
+    // Before anything can be ready: a ready replica that refuses connections would cost calls.
+    let listener = tls::bind(args.listen)?;
     let pages = admin::router(readiness.clone(), Arc::new(metrics.registry()));
-    let admin = tokio::spawn(admin::serve(args.admin, pages, shutdown.clone()));
+    // Health and metrics end last: somebody may look while connections finish.
+    let last = Shutdown::default();
+    let mut admin = tokio::spawn(admin::serve(args.admin, pages, last.clone()));
     tokio::spawn(cache::run(
         client.clone(),
         Arc::clone(&published),
@@ -90,7 +100,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     );
     tracing::info!(listen = %args.listen, admin = %args.admin, "serving");
     let https = tls::serve(
-        args.listen,
+        listener,
         router(Arc::new(app)),
         certificate,
         shutdown.clone(),
@@ -98,13 +108,21 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     );
     tokio::select! {
         served = https => served?,
-        ended = admin => ended.context("the admin server panicked")??,
+        ended = &mut admin => {
+            ended.context("the admin server panicked")??;
+            anyhow::bail!("the admin server ended by itself");
+        }
     }
     if let Some(leader) = leader {
         // Lets go of the lease, so that another replica leads at once.
         tokio::time::timeout(GRACE, leader)
             .await
             .context("the lease could not be released")??;
+    }
+    last.stopped.cancel();
+    // Whoever still reads the admin port then is cut off.
+    if let Ok(ended) = tokio::time::timeout(LAST_LOOK, admin).await {
+        ended.context("the admin server panicked")??;
     }
     Ok(())
 }
@@ -118,23 +136,41 @@ fn keep_certificate(
     readiness: &Readiness,
     shutdown: &Shutdown,
 ) -> Option<tokio::task::JoinHandle<()>> {
+    let announcer = Arc::new(Announcer::new(
+        client.clone(),
+        &args.namespace,
+        &args.identity,
+    ));
     if let Some(directory) = &args.cert_dir {
         tokio::spawn(tls::follow_directory(
             directory.clone(),
             certificate.clone(),
             readiness.clone(),
         ));
-        tokio::spawn(report_expiry(certificate.clone(), metrics.clone()));
+        tokio::spawn(report_expiry(
+            certificate.clone(),
+            metrics.clone(),
+            announcer,
+        ));
         return None;
     }
     let secrets = Api::namespaced(client.clone(), &args.namespace);
-    let follower = Follower::new(secrets, args.names(), certificate.clone(), metrics.clone());
-    tokio::spawn(follower.run(readiness.register("certificate")));
+    let known = Known::default();
+    let follower = Follower::new(
+        args.names(),
+        certificate.clone(),
+        metrics.clone(),
+        Arc::clone(&known),
+    );
+    let pending = readiness.register("certificate");
+    tokio::spawn(follower.run(secrets, Arc::clone(&announcer), pending));
     let (namespace, identity) = (args.namespace.clone(), args.identity.clone());
     Some(tokio::spawn(publish::lead(
         client.clone(),
         namespace,
         identity,
+        known,
+        announcer,
         shutdown.clone(),
     )))
 }

@@ -26,11 +26,15 @@ pub struct Decision {
     pub operation: &'static str,
     /// `allow`, `deny` or `error`.
     pub decision: &'static str,
+    /// Code of the first rule that refuses, in the order in which findings are shown, or `none`: one of the codes that
+    /// exist, so that there are no more series than rules.
+    pub code: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FindingLabels {
     code: &'static str,
+    /// `error`, `warning`, `audit` or `unchecked`.
     severity: &'static str,
 }
 
@@ -158,5 +162,135 @@ impl Metrics {
         self.not_after
             .get_or_create(&Which { certificate: which })
             .set(not_after.as_second());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    /// What the API server itself counts.
+    const FOREIGN: [&str; 2] = [
+        "apiserver_admission_webhook_rejection_count",
+        "apiserver_admission_webhook_fail_open_count",
+    ];
+
+    /// Every metric with a sample.
+    fn shown() -> String {
+        let metrics = Metrics::default();
+        let decision = Decision {
+            door: "validate",
+            kind: "MCPServer",
+            operation: "CREATE",
+            decision: "deny",
+            code: "MCP0102",
+        };
+        metrics.decided(&decision, Duration::from_micros(80));
+        metrics.found("MCP0102", "audit");
+        metrics.rejected("busy");
+        metrics.asked("timeout");
+        metrics.cached("MCPServer", 1, 0);
+        metrics.expires("leaf", Timestamp::UNIX_EPOCH);
+        let mut text = String::new();
+        encode(&mut text, &metrics.registry()).unwrap();
+        text
+    }
+
+    fn read(path: &str) -> String {
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path))
+            .unwrap()
+    }
+
+    /// The words of a text that begin so.
+    fn words<'a>(text: &'a str, beginning: &str) -> BTreeSet<&'a str> {
+        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|word| word.starts_with(beginning))
+            .collect()
+    }
+
+    #[test]
+    fn decisions_are_counted_from_a_hundred_microseconds_by_what_and_never_by_whom() {
+        let text = shown();
+        let first = text.lines().find(|line| line.contains("_bucket{")).unwrap();
+        for label in [
+            r#"le="0.0001""#,
+            r#"kind="MCPServer""#,
+            r#"operation="CREATE""#,
+            r#"decision="deny""#,
+            r#"code="MCP0102""#,
+        ] {
+            assert!(first.contains(label), "{label} is not in {first}");
+        }
+        assert!(first.ends_with(" 1"), "{first}");
+    }
+
+    #[test]
+    fn every_metric_that_an_alert_or_the_page_names_is_registered() {
+        let shown = shown();
+        let samples: BTreeSet<&str> = shown
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split(['{', ' ']).next())
+            .collect();
+        for file in ["manifests/alerts/kubectl-mcp.yaml", "docs/operations.md"] {
+            let text = read(file);
+            let named = words(&text, "mcp_webhook_");
+            assert!(named.len() > 5, "{file} names only {named:?}");
+            for name in named {
+                let histogram = format!("{name}_count");
+                assert!(
+                    samples.contains(name) || samples.contains(histogram.as_str()),
+                    "{file}: nobody counts {name}"
+                );
+            }
+            for name in words(&text, "apiserver_") {
+                assert!(FOREIGN.contains(&name), "{file}: {name} is not known");
+            }
+        }
+    }
+
+    #[test]
+    fn every_alert_has_a_section_on_the_page() {
+        let page = read("docs/operations.md");
+        let alerts = read("manifests/alerts/kubectl-mcp.yaml");
+        let names: Vec<&str> = alerts
+            .lines()
+            .filter_map(|line| line.strip_prefix("  - alert: "))
+            .collect();
+        assert!(names.len() >= 10, "{names:?}");
+        for name in names {
+            assert!(
+                page.contains(&format!("\n### {name}\n")),
+                "{name} is not explained"
+            );
+            let runbook = format!("runbook: docs/operations.md#{}\n", name.to_lowercase());
+            assert!(
+                alerts.contains(&runbook),
+                "{name} does not name its section"
+            );
+        }
+    }
+
+    #[test]
+    fn every_label_that_an_alert_groups_by_exists() {
+        let shown = shown();
+        let alerts = read("manifests/alerts/kubectl-mcp.yaml");
+        for grouped in alerts
+            .split("by (")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            for label in grouped.split(", ") {
+                assert!(
+                    shown.contains(&format!("{label}=\"")),
+                    "no metric has the label {label}"
+                );
+            }
+        }
     }
 }

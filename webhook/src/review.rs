@@ -4,10 +4,13 @@
 //! numbers. Here objects stay text until somebody judges them, `managedFields` is never built, and the patch is
 //! base64. [`crate::server`] reads and writes reviews; nothing here decides anything.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use base64::Engine as _;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -41,6 +44,17 @@ pub enum Error {
     },
 }
 
+/// A review as nearly every one is: right, and read in one go.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Review<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+    #[serde(borrow)]
+    request: Request<'a>,
+}
+
+/// A review that may be anything, read far enough to say what is wrong with it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Envelope<'a> {
@@ -131,7 +145,23 @@ pub struct UserInfo {
 }
 
 /// Reads the request of a review.
+///
+/// # Errors
+/// When the body is none, or its request does not parse.
 pub fn parse(body: &[u8]) -> Result<Request<'_>, Error> {
+    match serde_json::from_slice::<Review<'_>>(body) {
+        Ok(review)
+            if review.api_version == API_VERSION
+                && review.kind == KIND
+                && !review.request.uid.is_empty() =>
+        {
+            Ok(review.request)
+        }
+        Ok(_) | Err(_) => parse_slowly(body),
+    }
+}
+
+fn parse_slowly(body: &[u8]) -> Result<Request<'_>, Error> {
     let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(Error::NotJson)?;
     if envelope.api_version != API_VERSION || envelope.kind != KIND {
         let given: String = format!("{:?}, {:?}", envelope.api_version, envelope.kind)
@@ -150,31 +180,113 @@ pub fn parse(body: &[u8]) -> Result<Request<'_>, Error> {
     serde_json::from_str(request).map_err(|why| Error::BadRequest { uid, why })
 }
 
+/// The most JSON values that an object may be made of. A server with a thousand tools has half of them; each more
+/// would only cost time.
+pub const MOST_VALUES: usize = 30_000;
+
 /// The object as a tree, without `metadata.managedFields`, which is often its largest part and never judged.
+///
+/// # Errors
+/// When the text is no JSON, nested deeper than 128 levels, or made of more than [`MOST_VALUES`].
 pub fn object(text: &RawValue) -> Result<Value, serde_json::Error> {
-    let Ok(fields) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text.get()) else {
-        return serde_json::from_str(text.get());
+    let left = Cell::new(MOST_VALUES);
+    let mut reader = serde_json::Deserializer::from_str(text.get());
+    let tree = Tree {
+        part: Part::Object,
+        left: &left,
     };
-    let mut object = Map::new();
-    for (key, text) in fields {
-        let value = if key == "metadata" {
-            metadata(text)?
-        } else {
-            serde_json::from_str(text.get())?
-        };
-        object.insert(key, value);
-    }
-    Ok(Value::Object(object))
+    tree.deserialize(&mut reader)
 }
 
-fn metadata(text: &RawValue) -> Result<Value, serde_json::Error> {
-    let Ok(fields) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text.get()) else {
-        return serde_json::from_str(text.get());
-    };
-    let kept = fields.into_iter().filter(|(key, _)| key != "managedFields");
-    kept.map(|(key, text)| Ok((key, serde_json::from_str(text.get())?)))
-        .collect::<Result<_, _>>()
-        .map(Value::Object)
+/// Reads a tree and leaves `metadata.managedFields` out.
+#[derive(Clone, Copy)]
+struct Tree<'a> {
+    part: Part,
+    /// How many values may still come.
+    left: &'a Cell<usize>,
+}
+
+/// Where in the object.
+#[derive(Clone, Copy)]
+enum Part {
+    Object,
+    Metadata,
+    Other,
+}
+
+impl Tree<'_> {
+    fn below<E: serde::de::Error>(self, key: &str) -> Result<Self, E> {
+        let left = self.left.get().checked_sub(1);
+        let left =
+            left.ok_or_else(|| E::custom(format!("it has more than {MOST_VALUES} values")))?;
+        self.left.set(left);
+        let part = match (self.part, key) {
+            (Part::Object, "metadata") => Part::Metadata,
+            (Part::Object | Part::Metadata | Part::Other, _) => Part::Other,
+        };
+        Ok(Self { part, ..self })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Tree<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Tree<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = fields.next_key::<String>()? {
+            if matches!(self.part, Part::Metadata) && key == "managedFields" {
+                fields.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let value = fields.next_value_seed(self.below(&key)?)?;
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(entry) = entries.next_element_seed(self.below("")?)? {
+            list.push(entry);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, boolean: bool) -> Result<Value, E> {
+        Ok(boolean.into())
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
 }
 
 /// A review with an answer.
@@ -209,6 +321,9 @@ pub struct Response {
     /// Lines for the API server's audit log.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub audit_annotations: BTreeMap<String, String>,
+    /// The code of the first rule that refuses, for the metrics.
+    #[serde(skip)]
+    pub refused_by: Option<&'static str>,
 }
 
 /// `metav1.Status` of a refusal.
@@ -326,6 +441,13 @@ mod tests {
         let expected =
             serde_json::json!({"kind": "X", "metadata": {"name": "a"}, "spec": {"n": 1}});
         assert_eq!(object(&raw(text)).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_object_of_too_many_values_is_refused_before_it_is_built() {
+        let text = format!("[{}0]", "0,".repeat(MOST_VALUES));
+        let error = object(&raw(&text)).unwrap_err();
+        assert!(error.to_string().contains("more than"), "{error}");
     }
 
     #[test]

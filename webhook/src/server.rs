@@ -251,6 +251,7 @@ async fn judge(app: &App, door: Door, body: &[u8]) -> Result<Answered, Rejection
             kind,
             operation,
             decision,
+            code: response.refused_by.unwrap_or("none"),
         },
         started.elapsed(),
     );
@@ -269,6 +270,7 @@ fn unreadable(app: &App, door: Door, error: review::Error, started: Instant) -> 
         kind: "other",
         operation: "other",
         decision: "deny",
+        code: "none",
     };
     app.metrics.decided(&decision, started.elapsed());
     Response::denied(&uid, Status::failure(400, "BadRequest", message)).into_review()
@@ -376,7 +378,16 @@ fn count(app: &App, request: &Request<'_>, object: &Object, findings: &rules::Fi
     if request.dry_run != Some(true) {
         findings
             .iter()
-            .for_each(|finding| app.metrics.found(finding.code, finding.severity.as_str()));
+            .for_each(|finding| app.metrics.found(finding.code, weight(finding)));
+    }
+}
+
+/// The severity in metrics: what a policy only wants noted is no warning to anybody.
+fn weight(finding: &rules::Finding) -> &'static str {
+    if finding.audit {
+        "audit"
+    } else {
+        finding.severity.as_str()
     }
 }
 

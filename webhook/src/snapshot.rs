@@ -4,11 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::{MCPAccessGrant, MCPAgentSession, MCPPolicy, MCPServer};
+use api::{MCPAccessGrant, MCPAgentSession, MCPPolicy, MCPPrompt, MCPResource, MCPServer, MCPTool};
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt as _;
 use rules::{
-    Facts, Known, Labels, NamespaceFacts, Operation, PolicySet, Requester, ServerFact, Servers,
+    Facts, Known, Labels, LiveServer, NamespaceFacts, Operation, PolicySet, Requester, ServerFact,
+    Servers, ServiceFact, ServicePortFact,
 };
 
 use crate::cache::Objects;
@@ -23,17 +25,25 @@ pub enum Changed {
     Sessions,
     Namespaces,
     Classes,
+    Tools,
+    Prompts,
+    Resources,
+    Services,
 }
 
 impl Changed {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::Policies,
         Self::Servers,
         Self::Grants,
         Self::Sessions,
         Self::Namespaces,
         Self::Classes,
+        Self::Tools,
+        Self::Prompts,
+        Self::Resources,
+        Self::Services,
     ];
 
     /// What `/readyz` says while the kind was not listed yet.
@@ -45,6 +55,10 @@ impl Changed {
             Self::Sessions => "cache of MCPAgentSessions",
             Self::Namespaces => "cache of Namespaces",
             Self::Classes => "cache of IngressClasses",
+            Self::Tools => "cache of MCPTools",
+            Self::Prompts => "cache of MCPPrompts",
+            Self::Resources => "cache of MCPResources",
+            Self::Services => "cache of Services",
         }
     }
 }
@@ -65,11 +79,16 @@ pub struct Snapshot {
     policies: Arc<Vec<Arc<MCPPolicy>>>,
     labels: Arc<Labels>,
     namespaces: Arc<BTreeMap<String, Selected>>,
-    stored: Arc<BTreeMap<String, BTreeMap<String, Arc<MCPServer>>>>,
+    /// By namespace and name.
+    stored: Arc<Vec<Arc<LiveServer>>>,
     servers: Arc<Servers>,
     grants: ByNamespace<MCPAccessGrant>,
     sessions: ByNamespace<MCPAgentSession>,
     classes: Arc<Vec<String>>,
+    tools: ByNamespace<MCPTool>,
+    prompts: ByNamespace<MCPPrompt>,
+    resources: ByNamespace<MCPResource>,
+    services: Arc<BTreeMap<(String, String), ServiceFact>>,
 }
 
 /// What the facts of one request depend on.
@@ -104,8 +123,9 @@ impl Snapshot {
         if has(Changed::Policies) || has(Changed::Namespaces) {
             next.select();
         }
-        if has(Changed::Policies) || has(Changed::Namespaces) || has(Changed::Servers) {
-            next.take_servers(objects);
+        let reselected = has(Changed::Policies) || has(Changed::Namespaces);
+        if reselected || has(Changed::Servers) {
+            next.take_servers(objects, reselected);
         }
         if has(Changed::Grants) {
             next.grants = grouped(objects.grants.values());
@@ -122,7 +142,29 @@ impl Snapshot {
                     .collect(),
             );
         }
+        next.take_items(objects, changed);
         next
+    }
+
+    /// What virtual servers are made of.
+    fn take_items(&mut self, objects: &Objects, changed: &BTreeSet<Changed>) {
+        let has = |kind| changed.contains(&kind);
+        if has(Changed::Tools) {
+            self.tools = grouped(objects.tools.values());
+        }
+        if has(Changed::Prompts) {
+            self.prompts = grouped(objects.prompts.values());
+        }
+        if has(Changed::Resources) {
+            self.resources = grouped(objects.resources.values());
+        }
+        if has(Changed::Services) {
+            let services = objects.services.values().map(|service| {
+                let namespace = service.namespace().unwrap_or_default();
+                ((namespace, service.name_any()), service_fact(service))
+            });
+            self.services = Arc::new(services.collect());
+        }
     }
 
     /// Works out which policies select which namespace.
@@ -138,23 +180,21 @@ impl Snapshot {
         self.namespaces = Arc::new(namespaces.collect());
     }
 
-    fn take_servers(&mut self, objects: &Objects) {
-        let mut stored: BTreeMap<String, BTreeMap<String, Arc<MCPServer>>> = BTreeMap::new();
-        for server in objects.servers.values() {
-            let namespace = server.namespace().unwrap_or_default();
-            stored
-                .entry(namespace)
-                .or_default()
-                .insert(server.name_any(), Arc::clone(server));
-        }
-        let facts = stored.iter().flat_map(|(namespace, servers)| {
-            let policies = self.selected(namespace);
-            servers
-                .values()
-                .map(move |server| ServerFact::new(server, &policies))
+    /// The facts of all servers; those of a server that did not change are made anew only where the policies may say
+    /// something else of it.
+    fn take_servers(&mut self, objects: &Objects, reselected: bool) {
+        let facts = objects.servers.values().filter_map(|server| {
+            let (namespace, name) = (&server.namespace, &server.name);
+            let before = self.server(namespace, name);
+            if !reselected && before.is_some_and(|before| Arc::ptr_eq(before, server)) {
+                return self.servers.get(namespace, name).cloned();
+            }
+            let typed: MCPServer = serde_json::from_str(&server.text).ok()?;
+            Some(Arc::new(ServerFact::new(&typed, &self.selected(namespace))))
         });
-        self.servers = Arc::new(facts.collect());
-        self.stored = Arc::new(stored);
+        let facts: Servers = facts.collect();
+        self.servers = Arc::new(facts);
+        self.stored = Arc::new(objects.servers.values().cloned().collect());
     }
 
     /// The policies that select a namespace.
@@ -166,8 +206,15 @@ impl Snapshot {
     }
 
     /// The stored server.
-    pub fn server(&self, namespace: &str, name: &str) -> Option<&Arc<MCPServer>> {
-        self.stored.get(namespace)?.get(name)
+    pub fn server(&self, namespace: &str, name: &str) -> Option<&Arc<LiveServer>> {
+        let key = |server: &Arc<LiveServer>| {
+            let theirs = (server.namespace.as_str(), server.name.as_str());
+            theirs.cmp(&(namespace, name))
+        };
+        self.stored
+            .binary_search_by(key)
+            .ok()
+            .map(|at| &self.stored[at])
     }
 
     /// What the rules may know of one request, but for the answers to their questions. A namespace that the watch has
@@ -183,17 +230,52 @@ impl Snapshot {
             policies: Known::Known(Arc::clone(&self.policies)),
             selection: selected.map(|selected| Arc::clone(&selected.policies)),
             servers: Known::Known(Arc::clone(&self.servers)),
+            live: Known::Known(Arc::clone(&self.stored)),
             grants: of_namespace(&self.grants, asked.namespace),
             sessions: of_namespace(&self.sessions, asked.namespace),
             ingress_classes: Known::Known(Arc::clone(&self.classes)),
+            tools: of_namespace(&self.tools, asked.namespace),
+            prompts: of_namespace(&self.prompts, asked.namespace),
+            resources: of_namespace(&self.resources, asked.namespace),
+            services: Known::Known(Arc::clone(&self.services)),
             requester: Known::Known(asked.requester.clone()),
             ..Facts::default()
         }
     }
 }
 
+/// What rules need to know of a Service. Its endpoints are not watched: they change with every pod.
+fn service_fact(service: &Service) -> ServiceFact {
+    let spec = service.spec.as_ref();
+    let ports = spec
+        .and_then(|spec| spec.ports.as_ref())
+        .into_iter()
+        .flatten()
+        .map(|port| ServicePortFact {
+            name: port.name.clone(),
+            port: u16::try_from(port.port).unwrap_or_default(),
+        });
+    ServiceFact {
+        ports: ports.collect(),
+        external_name: spec.and_then(|spec| spec.type_.as_deref()) == Some("ExternalName"),
+        headless: spec.and_then(|spec| spec.cluster_ip.as_deref()) == Some("None"),
+        endpoints: Known::Unknown,
+        labels: service.labels().clone(),
+    }
+}
+
+/// The objects of a namespace; all of them for an object of the cluster.
 fn of_namespace<K>(objects: &ByNamespace<K>, namespace: &str) -> Known<Arc<Vec<Arc<K>>>> {
-    Known::Known(objects.get(namespace).cloned().unwrap_or_default())
+    Known::Known(if namespace.is_empty() {
+        Arc::new(
+            objects
+                .values()
+                .flat_map(|objects| objects.iter().cloned())
+                .collect(),
+        )
+    } else {
+        objects.get(namespace).cloned().unwrap_or_default()
+    })
 }
 
 fn grouped<'a, K: kube::Resource + 'a>(

@@ -3,6 +3,7 @@
 //! This file only reads the command line; each task is one module. Nothing here is shipped.
 
 mod arrows;
+mod bench;
 mod binaries;
 mod cluster;
 mod demo;
@@ -10,6 +11,7 @@ mod r#gen;
 mod image;
 mod paths;
 mod shell;
+mod soak;
 mod terminal;
 mod test;
 
@@ -35,6 +37,10 @@ enum Task {
     Demo(demo::Args),
     /// Run every layer of tests that this machine can run
     Test(test::Args),
+    /// Measure what the webhook costs, on a release build
+    Bench(bench::Args),
+    /// Use kept-alive connections to the webhook again after pauses, for an hour
+    Soak(soak::Args),
     /// Write the generated files (CRDs, install manifests)
     Gen(r#gen::Args),
     /// Build the images as OCI archives, without Docker
@@ -47,6 +53,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
+        Task::Bench(args) => bench::run(&args),
+        Task::Soak(args) => soak::run(&args),
         Task::Gen(args) => r#gen::run(&args),
         Task::Image(args) => image::run(&args),
         Task::Cluster(args) => cluster::run(&args),

@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// Only this layer; may be given more than once
     #[arg(long = "layer", value_enum, value_name = "NAME")]
     layers: Vec<Layer>,
+    /// Write the recorded texts (what kubectl prints) instead of comparing them
+    #[arg(long)]
+    write: bool,
     /// Only tests whose name contains this
     #[arg(value_name = "FILTER")]
     filter: Option<String>,
@@ -264,7 +267,7 @@ fn cluster(args: &Args) -> Result<(Counts, bool)> {
 }
 
 /// Ends a cluster when the layer is over, also when it failed.
-struct Down(Cluster);
+pub(crate) struct Down(pub(crate) Cluster);
 
 impl Drop for Down {
     fn drop(&mut self) {
@@ -275,7 +278,7 @@ impl Drop for Down {
 }
 
 /// The folder of the control plane that the test run with this process id starts.
-fn temporary(pid: u32) -> Result<PathBuf> {
+pub(crate) fn temporary(pid: u32) -> Result<PathBuf> {
     Ok(paths::cache()?.join(format!("test-{pid}")))
 }
 
@@ -365,6 +368,9 @@ fn cargo_test(
     command.args(["--", "--show-output"]).args(&args.filter);
     for (name, value) in environment {
         command.env(name, value);
+    }
+    if args.write {
+        command.env("KUBECTL_MCP_TEST_WRITE", "1");
     }
     let mut child = command.spawn().context("cannot start cargo")?;
     let mut counts = Counts::default();

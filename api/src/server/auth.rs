@@ -27,7 +27,10 @@ pub struct Auth {
         default,
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+    )]
     pub human_id_header: Option<String>,
     /// Header with the agent. X-MCP-Agent-ID when absent.
     #[serde(
@@ -35,7 +38,10 @@ pub struct Auth {
         default,
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+    )]
     pub agent_id_header: Option<String>,
     /// Header with the team. X-MCP-Team-ID when absent.
     #[serde(
@@ -43,7 +49,10 @@ pub struct Auth {
         default,
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+    )]
     pub team_id_header: Option<String>,
     /// Header with a session token beside another identity. X-MCP-Agent-Session when absent.
     #[serde(
@@ -51,11 +60,17 @@ pub struct Auth {
         default,
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+    )]
     pub session_id_header: Option<String>,
     /// Header with the bearer token. Authorization when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+    )]
     pub token_header: Option<String>,
     /// Who may set the identity headers, with mode header.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -80,8 +95,10 @@ pub enum AuthMode {
 }
 
 /// Pods or addresses that may set identity headers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.podLabels) || has(self.namespaceLabels) || has(self.cidr)")
+    .message("must have podLabels, namespaceLabels or cidr"))]
 pub struct TrustedProxy {
     /// Pods of these labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -110,7 +127,10 @@ pub struct OAuth {
 }
 
 /// An issuer of OAuth tokens.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("self.url.startsWith('https://')").message("url must begin with https://"))]
+#[x_kube(validation = Rule::new("!has(self.jwksURL) || self.jwksURL.startsWith('https://')")
+    .message("jwksURL must begin with https://"))]
 pub struct Issuer {
     /// The `iss` of its tokens.
     #[schemars(length(min = 1, max = 2048))]

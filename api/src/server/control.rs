@@ -1,6 +1,7 @@
 //! What happens to a call: policy, sessions, limits, audit, and the gateway that sees to it.
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
+use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -88,7 +89,8 @@ pub struct Gateway {
 }
 
 /// A token bucket.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("self.scope != 'tool' || has(self.tool)").message("scope tool needs a tool"))]
 pub struct RateLimit {
     /// Who shares the bucket.
     pub scope: RateLimitScope,
@@ -120,8 +122,10 @@ pub enum RateLimitScope {
 }
 
 /// Where the audit lines go.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.sink) && self.sink == 'http') || has(self.url)")
+    .message("sink http needs a url"))]
 pub struct Audit {
     /// stdout when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

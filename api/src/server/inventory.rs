@@ -12,7 +12,7 @@ use crate::access::{SideEffect, Trust};
 #[serde(rename_all = "camelCase")]
 pub struct Tool {
     /// Name, as the server lists it.
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9_./-]+$"))]
     pub name: String,
     /// What it does, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -103,6 +103,17 @@ use crate::workload::{Autoscaling, Rollout};
 #[x_kube(validation = Rule::new(
     "!(has(self.transport) && self.transport == 'stdio' && (has(self.port) || has(self.path)))"
 ).message("a stdio server has no port and no path"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.stdio) || (has(self.transport) && self.transport == 'stdio')"
+).message("stdio needs transport: stdio"))]
+#[x_kube(validation = Rule::new(
+    "!(has(self.replicas) && has(self.autoscaling))"
+).message("replicas must not be set with autoscaling"))]
+#[x_kube(validation = Rule::new(
+    "!(has(self.gateway) && has(self.gateway.enabled) && !self.gateway.enabled) || !(has(self.policy) || \
+     has(self.session) || (has(self.rateLimits) && size(self.rateLimits) > 0) || \
+     (has(self.auth) && !(has(self.auth.mode) && self.auth.mode == 'none')))"
+).message("auth, policy, session and rateLimits must not be set with gateway.enabled: false"))]
 pub struct MCPServerSpec {
     /// What the server is for, shown in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -296,11 +307,11 @@ pub struct MCPServerSpec {
 }
 
 /// The schema of a field that is judged by rules and not by the schema.
-fn preserve_unknown(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn preserve_unknown(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
 
 /// The schema of an optional Go duration.
-fn duration_schema(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn duration_schema(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({ "type": "string", "maxLength": 64, "pattern": duration::PATTERN })
 }

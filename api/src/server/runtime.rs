@@ -67,7 +67,8 @@ pub enum Translate {
 }
 
 /// What a pod may connect to and mount.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("self.type != 'configmap' || has(self.key)").message("type configmap needs a key"))]
 pub struct PermissionProfile {
     /// A profile of this project, or one from a ConfigMap.
     #[serde(rename = "type")]
@@ -181,7 +182,10 @@ pub struct RemoteService {
 #[serde(rename_all = "camelCase")]
 pub struct SecretHeader {
     /// Name of the header.
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+    )]
     pub name: String,
     /// Where its value is.
     pub secret_key_ref: SecretKeyRef,

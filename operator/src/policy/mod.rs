@@ -1,71 +1,63 @@
-//! MCPPolicy: says in its status which namespaces it speaks of, and how many live servers violate it.
+//! MCPPolicy: says in its status which namespaces it speaks of, and how many live objects break it.
+
+mod floor;
+pub mod violations;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use api::conditions::{self, Wanted};
 use api::{MCPPolicy, PolicyStatus};
 use jiff::Timestamp;
-use kube::ResourceExt as _;
 use kube::api::Api;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::ObjectRef;
-use rules::PolicySet;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::context::Context;
 use crate::reconcile::{self, StatusError};
-
-/// Many servers change together; the counts need not follow each of them.
-const DEBOUNCE: Duration = Duration::from_secs(1);
+use violations::{Figures, Recount, Tally};
 
 /// Reconciles policies until the queue ends.
-pub async fn run(context: Arc<Context>, triggers: UnboundedReceiver<ObjectRef<MCPPolicy>>) {
+pub async fn run(
+    context: Arc<Context>,
+    triggers: UnboundedReceiver<ObjectRef<MCPPolicy>>,
+    recount: Recount,
+) {
     let cache = context.caches.policies.clone();
-    let config = Config::default().concurrency(1).debounce(DEBOUNCE);
-    reconcile::run(context, cache, triggers, config, reconcile).await;
+    let config = Config::default().concurrency(1);
+    let tally = Arc::new(Tally::default());
+    let counted = Arc::clone(&tally);
+    let reconcile = move |policy, context| reconcile(policy, context, Arc::clone(&counted));
+    tokio::join!(
+        reconcile::run(Arc::clone(&context), cache, triggers, config, reconcile),
+        violations::run(&context.caches, &tally, recount),
+    );
 }
 
-async fn reconcile(policy: Arc<MCPPolicy>, context: Arc<Context>) -> Result<Action, StatusError> {
-    let status = status(&policy, &context);
+async fn reconcile(
+    policy: Arc<MCPPolicy>,
+    context: Arc<Context>,
+    tally: Arc<Tally>,
+) -> Result<Action, StatusError> {
+    let floor = floor::hold(&policy, &context).await;
+    let next = floor
+        .retry
+        .map_or_else(Action::await_change, Action::requeue);
+    // Whoever counts calls again when it is done, so the status speaks of one generation only.
+    let Some(figures) = tally.figures(&policy) else {
+        return Ok(next);
+    };
+    let status = status(&policy, figures, &context, floor.condition);
     if policy.status.as_ref() != Some(&status) {
         let api = Api::all(context.client.clone());
         reconcile::write_status(&context, &api, policy.as_ref(), &status).await?;
     }
-    Ok(Action::await_change())
+    Ok(next)
 }
 
-fn status(policy: &Arc<MCPPolicy>, context: &Context) -> PolicyStatus {
-    let selects = |namespace: &str| {
-        !PolicySet::select(
-            std::slice::from_ref(policy),
-            namespace,
-            &context.namespace_labels(namespace),
-        )
-        .is_empty()
-    };
-    let matched = context
-        .caches
-        .namespaces
-        .state()
-        .iter()
-        .filter(|n| selects(&n.name_any()))
-        .count();
-    let violations = context
-        .caches
-        .servers
-        .state()
-        .iter()
-        .filter(|server| {
-            let namespace = server.namespace().unwrap_or_default();
-            let mut facts = context.facts(Some(&namespace));
-            facts.policies = vec![Arc::clone(policy)].into();
-            let json = serde_json::to_value(server.as_ref()).unwrap_or_default();
-            selects(&namespace) && rules::check(Some(&json), None, &facts).is_refused()
-        })
-        .count();
+fn status(policy: &MCPPolicy, figures: Figures, context: &Context, floor: Wanted) -> PolicyStatus {
     let before = policy.status.clone().unwrap_or_default();
-    let json = serde_json::to_value(policy.as_ref()).unwrap_or_default();
+    let json = serde_json::to_value(policy).unwrap_or_default();
     let findings = rules::check(Some(&json), None, &context.facts(None));
     let error = findings.errors().next().map(ToString::to_string);
     let wanted = Wanted {
@@ -76,16 +68,20 @@ fn status(policy: &Arc<MCPPolicy>, context: &Context) -> PolicyStatus {
         } else {
             "Invalid"
         },
-        message: error.unwrap_or_else(|| "the policy is understood".to_owned()),
+        message: match (error, figures.namespaces) {
+            (Some(error), _) => error,
+            (None, 0) => "the policy is understood, and selects no namespace now".to_owned(),
+            (None, _) => "the policy is understood".to_owned(),
+        },
     };
     let generation = policy.metadata.generation;
     PolicyStatus {
         observed_generation: generation,
-        matched_namespaces: i32::try_from(matched).ok(),
-        violations: i32::try_from(violations).ok(),
+        matched_namespaces: i32::try_from(figures.namespaces).ok(),
+        violations: i32::try_from(figures.violations).ok(),
         conditions: conditions::merge(
             &before.conditions,
-            vec![wanted],
+            vec![wanted, floor],
             generation,
             Timestamp::now(),
         ),

@@ -53,7 +53,17 @@ pub const VERBS: &[Verb] = &[
     Verb {
         name: "lint",
         binary: POLICY,
-        about: "Check manifests by the cluster's own rules, without a cluster",
+        about: "Check manifests by the cluster's own rules, with or without a cluster",
+    },
+    Verb {
+        name: "diff",
+        binary: POLICY,
+        about: "Show what admission would change in a manifest, or what the cluster would store",
+    },
+    Verb {
+        name: "policy",
+        binary: POLICY,
+        about: "Show policies, try a change on what is there, explain a namespace",
     },
 ];
 

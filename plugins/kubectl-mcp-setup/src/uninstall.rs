@@ -60,10 +60,14 @@ const GUARDS: [Kind; 4] = [
     ),
 ];
 /// The users' objects. Sessions and grants before the servers they speak of.
-const DATA: [Kind; 4] = [
+const DATA: [Kind; 8] = [
     kind(api::GROUP, api::VERSION, "MCPAgentSession"),
     kind(api::GROUP, api::VERSION, "MCPAccessGrant"),
     kind(api::GROUP, api::VERSION, "MCPServer"),
+    kind(api::GROUP, api::VERSION, "MCPTool"),
+    kind(api::GROUP, api::VERSION, "MCPPrompt"),
+    kind(api::GROUP, api::VERSION, "MCPResource"),
+    kind(api::GROUP, api::VERSION, "MCPRegistry"),
     kind(api::GROUP, api::VERSION, "MCPPolicy"),
 ];
 const ROLES: [Kind; 2] = [
@@ -189,10 +193,18 @@ async fn plan(client: &Client, purge: bool) -> Result<Vec<Vec<Doomed>>> {
             .filter(|doomed| doomed.name == names::SYSTEM_NAMESPACE),
     );
     stages.push(platform);
+    stages.push(floors(client).await?);
     if purge {
         stages.push(find(client, CRD, true).await?);
     }
     Ok(stages)
+}
+
+/// The floors of the policies. The operator would put them back, so they go after it; they are known by its label.
+async fn floors(client: &Client) -> Result<Vec<Doomed>> {
+    let mut found = labelled(client, GUARDS[2], names::MANAGED_BY, names::OPERATOR).await?;
+    found.extend(labelled(client, GUARDS[3], names::MANAGED_BY, names::OPERATOR).await?);
+    Ok(found)
 }
 
 async fn find_each(client: &Client, kinds: &[Kind], ours: bool) -> Result<Vec<Doomed>> {
@@ -203,15 +215,25 @@ async fn find_each(client: &Client, kinds: &[Kind], ours: bool) -> Result<Vec<Do
     Ok(found)
 }
 
-/// The objects of a kind; only those with our label when `ours`. A kind that is not served has none.
+/// The objects of a kind; only those that setup installed when `ours`.
 async fn find(client: &Client, kind: Kind, ours: bool) -> Result<Vec<Doomed>> {
-    let mut params = ListParams::default();
     if ours {
-        params = params.labels(&format!("{}={}", names::PART_OF, names::PROJECT));
+        labelled(client, kind, names::PART_OF, names::PROJECT).await
+    } else {
+        list(client, kind, &ListParams::default()).await
     }
+}
+
+async fn labelled(client: &Client, kind: Kind, label: &str, value: &str) -> Result<Vec<Doomed>> {
+    let params = ListParams::default().labels(&format!("{label}={value}"));
+    list(client, kind, &params).await
+}
+
+/// What is listed of a kind. A kind that is not served has none.
+async fn list(client: &Client, kind: Kind, params: &ListParams) -> Result<Vec<Doomed>> {
     let list = match kind
         .all(client)
-        .list_metadata(&params)
+        .list_metadata(params)
         .await
         .during(format!("cannot list {}", kind.word()))
     {
@@ -316,6 +338,10 @@ mod tests {
                 "mcpagentsessions",
                 "mcpaccessgrants",
                 "mcpservers",
+                "mcptools",
+                "mcpprompts",
+                "mcpresources",
+                "mcpregistries",
                 "mcppolicies"
             ]
         );

@@ -9,10 +9,20 @@ use super::{Known, ServerFact};
 use crate::parse::host;
 use crate::parse::route::Route;
 
-/// Servers that claim a path, by the path in lower case without its last slash.
-type Paths = BTreeMap<String, Vec<Arc<ServerFact>>>;
+/// What is claimed, by the path in lower case without its last slash.
+type Paths = BTreeMap<String, Vec<Claim>>;
 /// The paths claimed on each host in lower case; the empty text stands for every host.
 type Hosts = HashMap<String, Paths>;
+
+/// One route, and the servers that claim it, by namespace and name.
+#[derive(Clone, Debug)]
+struct Claim {
+    route: Route,
+    servers: BTreeMap<String, BTreeMap<String, Arc<ServerFact>>>,
+}
+
+/// How many servers of one claim are told: the judged one may be the first.
+const FIRST: usize = 2;
 
 /// Every server of the cluster.
 #[derive(Clone, Debug, Default)]
@@ -51,8 +61,22 @@ impl Servers {
         self.by_namespace.is_empty()
     }
 
-    /// The servers whose route [`crate::parse::route::overlap`] may find to overlap with this one, and few others.
-    pub fn near(&self, route: &Route) -> Vec<&Arc<ServerFact>> {
+    /// The servers of a namespace whose names begin with a text.
+    pub fn beginning_with<'a>(
+        &'a self,
+        namespace: &str,
+        beginning: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<ServerFact>> {
+        self.by_namespace
+            .get(namespace)
+            .into_iter()
+            .flat_map(move |servers| from(servers, beginning))
+            .map(|(_, server)| server)
+    }
+
+    /// Servers whose route [`crate::parse::route::overlap`] may find to overlap with this one, and few others. Of those
+    /// that claim one and the same route the first two of `namespace` and the first two of others stand for all.
+    pub fn near(&self, route: &Route, namespace: &str) -> Vec<&Arc<ServerFact>> {
         let mut found = Vec::new();
         let Some(hosts) = self.claims.get(&route.class) else {
             return found;
@@ -70,7 +94,7 @@ impl Servers {
                     || *theirs == host
                     || host::covers(&host, theirs)
                 {
-                    touching(paths, &path, &mut found);
+                    touching(paths, &path, namespace, &mut found);
                 }
             }
             return found;
@@ -80,22 +104,45 @@ impl Servers {
             .map(|(_, parent)| format!("*.{parent}"));
         let keys = [Some(host.as_str()), Some(""), wildcard.as_deref()];
         for paths in keys.into_iter().flatten().filter_map(|key| hosts.get(key)) {
-            touching(paths, &path, &mut found);
+            touching(paths, &path, namespace, &mut found);
         }
         found
     }
 }
 
 /// The claims of which one is, as text, the beginning of the other: no other can overlap.
-fn touching<'a>(paths: &'a Paths, path: &str, found: &mut Vec<&'a Arc<ServerFact>>) {
+fn touching<'a>(
+    paths: &'a Paths,
+    path: &str,
+    namespace: &str,
+    found: &mut Vec<&'a Arc<ServerFact>>,
+) {
     let around = path
         .char_indices()
         .filter_map(|(end, _)| paths.get(&path[..end]));
-    let below = paths
-        .range::<str, _>((Bound::Included(path), Bound::Unbounded))
-        .take_while(|(theirs, _)| theirs.starts_with(path))
-        .map(|(_, servers)| servers);
-    found.extend(around.chain(below).flatten());
+    let below = from(paths, path).map(|(_, claims)| claims);
+    for claim in around.chain(below).flatten() {
+        let own = claim
+            .servers
+            .get(namespace)
+            .into_iter()
+            .flat_map(BTreeMap::values);
+        let others = claim
+            .servers
+            .iter()
+            .filter(|(theirs, _)| *theirs != namespace);
+        found.extend(own.take(FIRST));
+        found.extend(others.flat_map(|(_, servers)| servers.values()).take(FIRST));
+    }
+}
+
+/// The entries whose keys begin with a text.
+fn from<'a, 'b, V>(
+    map: &'a BTreeMap<String, V>,
+    beginning: &'b str,
+) -> impl Iterator<Item = (&'a String, &'a V)> + use<'a, 'b, V> {
+    map.range::<str, _>((Bound::Included(beginning), Bound::Unbounded))
+        .take_while(move |(key, _)| key.starts_with(beginning))
 }
 
 fn key(path: &str) -> String {
@@ -108,14 +155,20 @@ impl FromIterator<Arc<ServerFact>> for Servers {
         for server in servers {
             if let Some(route) = &server.route {
                 let host = route.host.as_deref().unwrap_or_default();
-                all.claims
-                    .entry(route.class.clone())
-                    .or_default()
-                    .entry(host.to_ascii_lowercase())
-                    .or_default()
-                    .entry(key(&route.path))
-                    .or_default()
-                    .push(Arc::clone(&server));
+                let hosts = all.claims.entry(route.class.clone()).or_default();
+                let paths = hosts.entry(host.to_ascii_lowercase()).or_default();
+                let claims = paths.entry(key(&route.path)).or_default();
+                let at = claims.iter().position(|claim| claim.route == *route);
+                let at = at.unwrap_or_else(|| {
+                    claims.push(Claim {
+                        route: route.clone(),
+                        servers: BTreeMap::new(),
+                    });
+                    claims.len() - 1
+                });
+                let servers = &mut claims[at].servers;
+                let namespace = servers.entry(server.namespace.clone()).or_default();
+                namespace.insert(server.name.clone(), Arc::clone(&server));
             }
             all.by_namespace
                 .entry(server.namespace.clone())
@@ -172,7 +225,7 @@ mod tests {
                 .map(|(index, route)| ServerFact { name: format!("s{index:02}"), route: Some(route.clone()), ..ServerFact::default() })
                 .collect();
             let worst = |found: &mut dyn Iterator<Item = &Route>| found.map(|theirs| overlap(&new, theirs)).max().unwrap_or(Overlap::None);
-            let near = worst(&mut servers.near(&new).into_iter().filter_map(|server| server.route.as_ref()));
+            let near = worst(&mut servers.near(&new, "").into_iter().filter_map(|server| server.route.as_ref()));
             prop_assert_eq!(near, worst(&mut there.iter()));
         }
     }

@@ -18,6 +18,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
     if !effective.gateway.enabled {
         return;
     }
+    context.policies(report);
     let refusing = context.selected().first(|spec| {
         let modes = spec.access.as_ref()?.allowed_auth_modes.as_ref()?;
         (!modes.contains(&mode)).then_some(modes)

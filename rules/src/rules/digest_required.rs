@@ -1,6 +1,7 @@
 //! MCP0104 digest-required: no digest with `images.requireDigest`.
 
 use crate::parse::image::ImageRef;
+use crate::policy::PolicySet;
 
 use super::{Class, Context, Meta, Need, Plain, Report, SERVER};
 
@@ -16,8 +17,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
     let Some((_, effective)) = context.server() else { return };
     let Some(resolved) = &effective.image else { return };
     let Some(policies) = context.policies(report) else { return };
-    let asking = policies.first(|spec| spec.images.as_ref()?.require_digest.filter(|required| *required));
-    let (Some((policy, _)), Ok(image)) = (asking, ImageRef::parse(resolved)) else { return };
+    let (Some(policy), Ok(image)) = (asking(policies), ImageRef::parse(resolved)) else { return };
     if image.digest().is_none() {
         report
             .at("spec.image")
@@ -25,4 +25,10 @@ fn check(context: &Context<'_>, report: &mut Report) {
             .must(format!("must name a digest: MCPPolicy '{policy}' asks for it"))
             .hint("image: name@sha256:... as the registry prints it after a push");
     }
+}
+
+/// The first policy that asks for digests.
+pub(super) fn asking(policies: &PolicySet) -> Option<&str> {
+    let asking = policies.first(|spec| spec.images.as_ref()?.require_digest.filter(|required| *required));
+    asking.map(|(policy, _)| policy)
 }

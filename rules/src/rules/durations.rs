@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use api::duration;
 
+use crate::effective::MAX_SESSION_LIFETIME;
+
 use super::{Class, Context, Kind, Meta, Need, Plain, Report, say};
 
 pub(crate) const RULE: Plain = Plain {
     meta: Meta::new("MCP0407", "durations", &[Kind::Server, Kind::Policy], Class::Structural)
         .summary("no positive Go duration, an idle time above the lifetime, or beyond the policy's maximum")
-        .needs(&[Need::Policies]),
+        .needs(&[Need::Policies])
+        .mentioned_by(|spec| spec.access.as_ref().is_some_and(|access| access.max_session_lifetime.is_some())),
     check,
 };
 
@@ -33,20 +36,28 @@ fn check(context: &Context<'_>, report: &mut Report) {
     for (index, limit) in spec.rate_limits.iter().enumerate() {
         read(&format!("spec.rateLimits[{index}].per"), Some(&limit.per), report);
     }
-    if let (Some(idle), Some(lifetime)) = (idle, lifetime)
-        && idle > lifetime
+    // A lifetime that nobody wrote is the default; an idle time that nobody wrote is nobody's mistake.
+    let longest = if session.is_some_and(|s| s.max_lifetime.is_some()) { lifetime } else { Some(MAX_SESSION_LIFETIME) };
+    if let (Some(idle), Some(longest)) = (idle, longest)
+        && idle > longest
     {
-        report.at("spec.session.idleTimeout").given(say(idle)).must(format!("must not be above maxLifetime, which is {}", say(lifetime)));
+        report
+            .at("spec.session.idleTimeout")
+            .given(say(idle))
+            .must(format!("must not be above maxLifetime, which is {}", say(longest)))
+            .hint(format!("idleTimeout: {}", say(longest)));
     }
-    let ceiling = context.selected().shortest(|access| access.max_session_lifetime.as_ref());
-    if let (Some(lifetime), Some((policy, most))) = (lifetime, ceiling)
+    let Some(lifetime) = lifetime else { return };
+    let Some(policies) = context.policies(report) else { return };
+    if let Some((policy, most)) = policies.shortest(|access| access.max_session_lifetime.as_ref())
         && lifetime > most
     {
         report
             .at("spec.session.maxLifetime")
             .given(say(lifetime))
             .must(format!("must be at most {}, the limit of MCPPolicy '{policy}'", say(most)))
-            .hint(format!("maxLifetime: {}", say(most)));
+            .hint(format!("maxLifetime: {}", say(most)))
+            .by_policy();
     }
 }
 

@@ -5,6 +5,7 @@ use api::MCPServerSpec;
 use crate::effective::has_tag_or_digest;
 use crate::parse::image::ImageRef;
 use crate::parse::near::nearest;
+use crate::policy::PolicySet;
 
 use super::{Class, Context, Meta, Need, Plain, Report, SERVER, image_field};
 
@@ -21,11 +22,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
     let Some(resolved) = &effective.image else { return };
     let Some(policies) = context.policies(report) else { return };
     let Ok(image) = ImageRef::parse(resolved) else { return };
-    let refusing = policies.first(|spec| {
-        let entries = spec.images.as_ref()?.allowed_registries.as_ref()?;
-        (!entries.iter().any(|entry| image.matches(entry))).then_some(entries)
-    });
-    let Some((policy, entries)) = refusing else { return };
+    let Some((policy, entries)) = refusing(policies, &image) else { return };
     let repository = format!("{}/{}", image.host(), image.path());
     let draft = report.at(image_field(spec)).given(resolved);
     match nearest(&repository, entries.iter().map(String::as_str)) {
@@ -37,6 +34,14 @@ fn check(context: &Context<'_>, report: &mut Report) {
             .must(format!("must be in an allowed registry; nearest entry is '{entry}' in MCPPolicy '{policy}'"))
             .hint(replacement(spec, &image, entry)),
     };
+}
+
+/// The first policy whose list does not cover the image, and its list.
+pub(super) fn refusing<'a>(policies: &'a PolicySet, image: &ImageRef) -> Option<(&'a str, &'a [String])> {
+    policies.first(|spec| {
+        let entries = spec.images.as_ref()?.allowed_registries.as_ref()?;
+        (!entries.iter().any(|entry| image.matches(entry))).then_some(entries.as_slice())
+    })
 }
 
 /// What to write so that the entry covers the image.

@@ -1,6 +1,7 @@
 //! MCP0101 invalid-image: the image is no reference by the grammar, or has the shape of an image id.
 
 use crate::effective::has_tag_or_digest;
+use crate::parse::entry;
 use crate::parse::image::{Error, ImageRef, is_tag};
 
 use super::{Class, Context, Meta, Plain, Report, SERVER};
@@ -25,7 +26,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
     if let Some(tag) = tag.filter(|tag| !is_tag(tag)) {
         report.at("spec.imageTag").given(tag).must(Error::Tag.requirement());
     } else if let Err(error) = ImageRef::parse(resolved)
-        && spec.registry_override.is_none()
+        && spec.registry_override.as_ref().is_none_or(|registry| entry::check(registry).is_ok())
     {
         report.at("spec.image").given(resolved).must(error.requirement());
     } else if parsed.is_id_shaped() && image.contains(':') && !restricted(context) {

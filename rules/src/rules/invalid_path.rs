@@ -12,7 +12,9 @@ pub(crate) const RULE: Plain = Plain {
 
 fn check(context: &Context<'_>, report: &mut Report) {
     let Some((spec, effective)) = context.server() else { return };
-    if let Some(ingress) = &effective.ingress
+    // With generateName the API server makes the name later, and the path of a name is one.
+    let unnamed = context.name.is_empty() && spec.ingress_path.is_none() && spec.public_path_prefix.is_none();
+    if let Some(ingress) = effective.ingress.as_ref().filter(|_| !unnamed)
         && let Err(error) = HttpPath::parse(&ingress.path)
     {
         let draft = report.at(path_field(spec));

@@ -29,13 +29,18 @@ fn check(context: &Context<'_>, report: &mut Report) {
         report.at("spec.expiresAt").given(expires).must("must be in the future");
         return;
     }
-    if known(&context.facts.servers, Need::Servers, report).is_none() {
-        return;
-    }
+    // Whatever the server says, the policies' limit holds, and one's own default where nobody knows the server.
+    let servers = known(&context.facts.servers, Need::Servers, report).is_some();
+    let policies = context.policies(report).is_some();
     let server = context.facts.server(context.namespace, &spec.server_ref.name);
     let ceiling = context.selected().shortest(|access| access.max_session_lifetime.as_ref()).map(|(_, most)| most);
     let own = server.map_or(MAX_SESSION_LIFETIME, |server| server.max_session_lifetime);
-    let most = ceiling.map_or(own, |ceiling| ceiling.min(own));
+    let most = match (ceiling.filter(|_| policies), servers) {
+        (Some(ceiling), true) => ceiling.min(own),
+        (Some(ceiling), false) => ceiling,
+        (None, true) => own,
+        (None, false) => return,
+    };
     if now.checked_add(most + SLACK).is_ok_and(|latest| expires > latest) {
         report
             .at("spec.expiresAt")

@@ -23,8 +23,11 @@ fn check(context: &Context<'_>, report: &mut Report) {
     let Some((spec, effective)) = context.server() else { return };
     let Some(policies) = context.policies(report) else { return };
     let tools = i32::try_from(spec.tools.len()).unwrap_or(i32::MAX);
-    let counts: [Count; 2] = [
+    // Zero where nobody scales: below every limit.
+    let most = spec.autoscaling.as_ref().map_or(0, |autoscaling| autoscaling.max_replicas);
+    let counts: [Count; 3] = [
         ("spec.replicas", effective.replicas, |limits| limits.replicas),
+        ("spec.autoscaling.maxReplicas", most, |limits| limits.replicas),
         ("spec.tools", tools, |limits| limits.tools_per_server),
     ];
     for (field, count, pick) in counts {

@@ -1,6 +1,7 @@
 //! MCP0308 literal-secret: a literal value in `env` has the name or the shape of a secret; a warning without `workload.forbidLiteralSecrets`.
 
 use api::names::SESSION_TOKEN_PREFIX;
+use k8s_openapi::api::core::v1::EnvVar;
 
 use crate::finding::escape;
 
@@ -29,7 +30,18 @@ const SHAPES: [(&str, usize); 19] = [
 
 fn check(context: &Context<'_>, report: &mut Report) {
     let Some((spec, _)) = context.server() else { return };
-    for (index, variable) in spec.env.iter().enumerate() {
+    judge(context, "spec.env", &spec.env, report);
+    let Some(pod) = spec.pod_template.as_ref().and_then(|template| template.spec.as_ref()) else { return };
+    for (list, containers) in [("containers", Some(&pod.containers)), ("initContainers", pod.init_containers.as_ref())] {
+        for (index, container) in containers.into_iter().flatten().enumerate() {
+            let env = container.env.as_deref().unwrap_or_default();
+            judge(context, &format!("spec.podTemplate.spec.{list}[{index}].env"), env, report);
+        }
+    }
+}
+
+fn judge(context: &Context<'_>, path: &str, env: &[EnvVar], report: &mut Report) {
+    for (index, variable) in env.iter().enumerate() {
         let Some(value) = variable.value.as_deref().filter(|value| !value.is_empty()) else { continue };
         let name = escape(&variable.name);
         let why = if is_secret_name(&variable.name) {
@@ -40,7 +52,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
             continue;
         };
         report
-            .at(format!("spec.env[{index}].value"))
+            .at(format!("{path}[{index}].value"))
             .judging(value)
             .must(format!("must not be a literal: {why}"))
             .hint(format!("valueFrom: {{secretKeyRef: {{name: {}, key: {name}}}}}", secret(context.name)));

@@ -21,8 +21,8 @@ fn check(context: &Context<'_>, report: &mut Report) {
     for (index, tool) in spec.tools.iter().enumerate() {
         let effect = tool.side_effect.unwrap_or_default();
         let trust = tool.required_trust.unwrap_or_default();
-        if let Some(word) = HARSH.into_iter().find(|word| words(&tool.name).any(|part| part == *word))
-            && effect == SideEffect::Read
+        if effect == SideEffect::Read
+            && let Some(word) = words(&tool.name).split(' ').find_map(|part| HARSH.into_iter().find(|word| part == *word))
         {
             report
                 .at(format!("spec.tools[{index}].sideEffect"))
@@ -41,8 +41,8 @@ fn check(context: &Context<'_>, report: &mut Report) {
     }
 }
 
-/// The words of a name in snake, kebab or camel case.
-fn words(name: &str) -> impl Iterator<Item = String> {
+/// The words of a name in snake, kebab or camel case, in lower case with spaces between them.
+fn words(name: &str) -> String {
     let mut spaced = String::new();
     let mut lower = false;
     for c in name.chars() {
@@ -52,5 +52,5 @@ fn words(name: &str) -> impl Iterator<Item = String> {
         lower = c.is_ascii_lowercase();
         spaced.push(if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' });
     }
-    spaced.split(' ').map(str::to_owned).collect::<Vec<_>>().into_iter()
+    spaced
 }

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use api::MCPServerSpec;
 use api::names::{BUNDLE_MOUNT, VOLUME_PREFIX};
+use k8s_openapi::api::core::v1::VolumeMount;
+
+use crate::template::MOST_CONTAINERS;
 
 use super::{Class, Context, Meta, Plain, Report, SERVER};
 
@@ -43,11 +46,23 @@ fn volumes(spec: &MCPServerSpec, report: &mut Report) {
     }
 }
 
+/// The mounts of the server, and of the containers beside it.
 fn mounts(spec: &MCPServerSpec, report: &mut Report) {
-    let volumes: BTreeSet<&str> = spec.volumes.iter().map(|volume| volume.name.as_str()).collect();
+    let pod = spec.pod_template.as_ref().and_then(|template| template.spec.as_ref());
+    let further = pod.and_then(|pod| pod.volumes.as_deref()).unwrap_or_default();
+    let volumes: BTreeSet<&str> = spec.volumes.iter().chain(further).map(|volume| volume.name.as_str()).collect();
+    of_container("spec", &spec.volume_mounts, &volumes, report);
+    let containers = pod.map(|pod| pod.containers.as_slice()).unwrap_or_default();
+    for (index, container) in containers.iter().enumerate().take(MOST_CONTAINERS) {
+        let mounts = container.volume_mounts.as_deref().unwrap_or_default();
+        of_container(&format!("spec.podTemplate.spec.containers[{index}]"), mounts, &volumes, report);
+    }
+}
+
+fn of_container(path: &str, mounts: &[VolumeMount], volumes: &BTreeSet<&str>, report: &mut Report) {
     let mut seen = BTreeSet::new();
-    for (index, mount) in spec.volume_mounts.iter().enumerate() {
-        let field = format!("spec.volumeMounts[{index}].name");
+    for (index, mount) in mounts.iter().enumerate() {
+        let field = format!("{path}.volumeMounts[{index}].name");
         if mount.name.starts_with(VOLUME_PREFIX) {
             ours(field, &mount.name, report);
         } else if !volumes.contains(mount.name.as_str()) {
@@ -57,17 +72,17 @@ fn mounts(spec: &MCPServerSpec, report: &mut Report) {
                 .must("must be the name of a volume in spec.volumes")
                 .hint("add the volume, or take the mount away");
         }
-        let (path, field) = (mount.mount_path.as_str(), format!("spec.volumeMounts[{index}].mountPath"));
-        if !is_plain(path) {
+        let (place, field) = (mount.mount_path.as_str(), format!("{path}.volumeMounts[{index}].mountPath"));
+        if !is_plain(place) {
             report
                 .at(field)
-                .given(path)
+                .given(place)
                 .must("must be an absolute path below '/' without '//', '.', '..' and ':'")
                 .hint("mountPath: /data");
-        } else if let Some((taken, whose)) = TAKEN.iter().find(|(taken, _)| is_within(path, taken)) {
-            report.at(field).given(path).must(format!("must not be at or below {taken}, which is {whose}"));
-        } else if !seen.insert(path.trim_end_matches('/')) {
-            report.at(field).given(path).must("must not be there twice").hint("take one of the two away");
+        } else if let Some((taken, whose)) = TAKEN.iter().find(|(taken, _)| is_within(place, taken)) {
+            report.at(field).given(place).must(format!("must not be at or below {taken}, which is {whose}"));
+        } else if !seen.insert(place.trim_end_matches('/')) {
+            report.at(field).given(place).must("must not be there twice").hint("take one of the two away");
         }
     }
 }

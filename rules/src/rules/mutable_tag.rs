@@ -21,17 +21,22 @@ fn check(context: &Context<'_>, report: &mut Report) {
     let Some((spec, effective)) = context.server() else { return };
     let Some(resolved) = &effective.image else { return };
     let Ok(image) = ImageRef::parse(resolved) else { return };
-    if image.digest().is_some() {
-        return;
-    }
-    let (field, message) = match image.tag() {
-        None => ("spec.image", "must name a version or a digest: without a tag it is 'latest'".to_owned()),
-        Some(tag) if MUTABLE.contains(&tag.to_ascii_lowercase().as_str()) => {
-            let own = spec.image_tag.as_deref() == Some(tag);
-            let field = if own { "spec.imageTag" } else { "spec.image" };
-            (field, format!("must name a version or a digest: the tag '{tag}' moves"))
-        }
-        Some(_) => return,
-    };
+    let Some(message) = moving(&image) else { return };
+    let own = image.tag().is_some() && spec.image_tag.as_deref() == image.tag();
+    let field = if own { "spec.imageTag" } else { "spec.image" };
     report.at(field).given(resolved).must(message).hint("write the version's tag, or name@sha256:...");
+}
+
+/// What is against an image whose content somebody can change.
+pub(super) fn moving(image: &ImageRef) -> Option<String> {
+    if image.digest().is_some() {
+        return None;
+    }
+    match image.tag() {
+        None => Some("must name a version or a digest: without a tag it is 'latest'".to_owned()),
+        Some(tag) if MUTABLE.contains(&tag.to_ascii_lowercase().as_str()) => {
+            Some(format!("must name a version or a digest: the tag '{tag}' moves"))
+        }
+        Some(_) => None,
+    }
 }

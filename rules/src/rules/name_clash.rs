@@ -2,6 +2,8 @@
 
 use api::names::DERIVED_SUFFIXES;
 
+use crate::context::known;
+
 use super::{Class, Context, Meta, Need, Plain, Report, SERVER};
 
 pub(crate) const RULE: Plain = Plain {
@@ -15,13 +17,19 @@ fn check(context: &Context<'_>, report: &mut Report) {
     if context.name.is_empty() {
         return;
     }
-    let Some(others) = context.other_servers(report) else { return };
-    for other in others {
-        if derives(context.name, &other.name) || derives(&other.name, context.name) {
-            report.at("metadata.name").given(context.name).judging(&other.name).must(format!(
-                "must not be such that its objects have the names of those of MCPServer '{}'", other.name
-            ));
-        }
+    let Some(servers) = known(&context.facts.servers, Need::Servers, report) else { return };
+    // Looked up and not gone through: a namespace may have thousands of servers.
+    let beginning = format!("{}-", context.name);
+    let longer = servers.beginning_with(context.namespace, &beginning).filter(|other| derives(context.name, &other.name));
+    let shorter = context
+        .name
+        .match_indices('-')
+        .filter_map(|(end, _)| servers.get(context.namespace, &context.name[..end]))
+        .filter(|other| derives(&other.name, context.name));
+    for other in longer.chain(shorter) {
+        report.at("metadata.name").given(context.name).judging(&other.name).must(format!(
+            "must not be such that its objects have the names of those of MCPServer '{}'", other.name
+        ));
     }
 }
 

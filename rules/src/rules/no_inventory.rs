@@ -15,7 +15,8 @@ fn check(context: &Context<'_>, report: &mut Report) {
     let policy = &effective.policy;
     let empty = spec.tools.is_empty() && spec.prompts.is_empty() && spec.mcp_resources.is_empty();
     let denies = policy.undeclared_tools == Decision::Deny && policy.mode == PolicyMode::AllowList;
-    if effective.gateway.enabled && empty && denies {
+    // The tools of a virtual server are MCPTools: MCP0803 speaks of those.
+    if effective.gateway.enabled && empty && denies && spec.tool_selector.is_none() {
         report
             .at("spec.tools")
             .must("is empty and undeclared tools are denied: nothing can be called")

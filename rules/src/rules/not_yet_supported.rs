@@ -1,4 +1,4 @@
-//! MCP0320 not-yet-supported: a field of the schema whose behaviour this version does not have yet.
+//! MCP0320 not-yet-supported: a field of the schema, or a whole kind, whose behaviour this version does not have yet.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::{Class, Context, Kind, Meta, Plain, Report};
 
 pub(crate) const RULE: Plain = Plain {
     meta: Meta::new("MCP0320", "not-yet-supported", &Kind::ALL, Class::Structural)
-        .summary("a field of the schema whose behaviour this version does not have yet"),
+        .summary("a field of the schema, or a whole kind, whose behaviour this version does not have yet"),
     check,
 };
 
@@ -28,9 +28,8 @@ const SERVER_WORDS: [(&str, &[&str]); 6] = [
 /// Fields of other kinds that this version does not act upon.
 const GRANT_FIELDS: [&str; 1] = ["subject.issuer"];
 const SESSION_FIELDS: [&str; 2] = ["upstreamTokenSecretRef", "subject.issuer"];
-const POLICY_FIELDS: [&str; 7] = [
+const POLICY_FIELDS: [&str; 5] = [
     "registry.credentialsSecretRef", "registry.mirror", "images.catalogOnly", "images.catalogs", "egress",
-    "access.fourEyesFor", "access.allowedIssuers",
 ];
 
 fn check(context: &Context<'_>, report: &mut Report) {
@@ -39,6 +38,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
         Kind::Grant => &GRANT_FIELDS,
         Kind::Session => &SESSION_FIELDS,
         Kind::Policy => &POLICY_FIELDS,
+        Kind::Tool | Kind::Prompt | Kind::Resource | Kind::Registry => return unserved(context.kind, report),
     };
     for field in fields {
         if context.raw(field).is_some_and(|value| !says_nothing(value)) {
@@ -59,6 +59,15 @@ fn check(context: &Context<'_>, report: &mut Report) {
             }
         }
     }
+}
+
+/// A kind that is stored and judged, and that nothing acts upon.
+fn unserved(kind: Kind, report: &mut Report) {
+    report
+        .at("kind")
+        .given(kind)
+        .must("is a kind that this version does not serve yet: nothing would come of the object")
+        .hint("take it away; 'kubectl mcp lint' says what else is wrong with it");
 }
 
 fn words(context: &Context<'_>, report: &mut Report) {

@@ -26,4 +26,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
                 .must(format!("must have exactly one of image, toolSelector and remote, and has {}", several.join(" and ")));
         }
     }
+    if context.raw("remote").is_some() && context.raw("remote.url").is_some() == context.raw("remote.service").is_some() {
+        report.at("spec.remote").must("must have exactly one of url and service").hint("take the other away");
+    }
 }

@@ -2,10 +2,15 @@
 
 use api::{AccessPolicy, MCPPolicySpec};
 
+use crate::parse::egress::EgressEntry;
 use crate::parse::entry;
 use crate::parse::host::{Error, Host};
 use crate::parse::image::ImageRef;
+use crate::parse::name::{is_dns_1123, is_subdomain};
+use crate::parse::near::meant;
 use crate::parse::path::HttpPath;
+use crate::parse::quantity;
+use crate::parse::url::{self, OutsideUrl, UrlFault};
 use crate::registry::find;
 
 use super::{Class, Context, Meta, POLICY, Plain, Report};
@@ -22,6 +27,10 @@ fn check(context: &Context<'_>, report: &mut Report) {
     hosts(spec, report);
     paths(spec, report);
     overrides(spec, report);
+    outside(spec, report);
+    names(spec, report);
+    selector(spec, report);
+    quantities(spec, report);
     let annotations = spec.ingress.as_ref().and_then(|ingress| ingress.allowed_annotations.as_ref());
     for (index, key) in annotations.into_iter().flatten().enumerate() {
         if key.trim_end_matches('*').contains('*') || key.ends_with("**") || key == "*" {
@@ -43,7 +52,8 @@ fn registries(spec: &MCPPolicySpec, report: &mut Report) {
     let allowed = allowed.into_iter().flatten().enumerate();
     let allowed = allowed.map(|(index, text)| (format!("spec.images.allowedRegistries[{index}]"), text));
     let own = spec.registry.iter().map(|registry| ("spec.registry.host".to_owned(), &registry.host));
-    for (field, text) in allowed.chain(own) {
+    let mirror = spec.registry.iter().filter_map(|registry| Some(("spec.registry.mirror".to_owned(), registry.mirror.as_ref()?)));
+    for (field, text) in allowed.chain(own).chain(mirror) {
         if let Err(error) = entry::check(text) {
             let draft = report.at(field).given(text).must(error.requirement());
             if let Some(meant) = entry::meant(text) {
@@ -80,6 +90,87 @@ fn paths(spec: &MCPPolicySpec, report: &mut Report) {
     }
 }
 
+/// Where servers may connect to, and whose tokens they may take.
+fn outside(spec: &MCPPolicySpec, report: &mut Report) {
+    let egress = spec.egress.as_ref().and_then(|egress| egress.allowed.as_ref());
+    for (index, text) in egress.into_iter().flatten().enumerate() {
+        if let Err(fault) = EgressEntry::parse(text) {
+            let draft = report.at(format!("spec.egress.allowed[{index}]")).given(text).must(fault.requirement());
+            let host = url::meant(text).and_then(|url| OutsideUrl::parse(&url).ok());
+            if let Some(host) = host.filter(|host| EgressEntry::parse(host.host()).is_ok()) {
+                draft.hint(format!("did you mean '{}'?", host.host()));
+            }
+        }
+    }
+    let issuers = spec.access.as_ref().and_then(|access| access.allowed_issuers.as_ref());
+    for (index, text) in issuers.into_iter().flatten().enumerate() {
+        let fault = match OutsideUrl::parse(text) {
+            Err(fault) => fault,
+            Ok(url) if !url.is_https() => UrlFault::Insecure,
+            Ok(_) => continue,
+        };
+        let field = format!("spec.access.allowedIssuers[{index}]");
+        let draft = report.at(field).given(url::quotable(text)).judging(text).must(fault.requirement());
+        if let Some(meant) = url::meant(text) {
+            draft.hint(format!("did you mean '{}'?", url::quotable(&meant)));
+        }
+    }
+}
+
+/// Names of objects: one that no object can have never matches.
+fn names(spec: &MCPPolicySpec, report: &mut Report) {
+    let mut judge = |field: &str, names: &[String], fits: fn(&str) -> bool, what: &str| {
+        for (index, name) in names.iter().enumerate().filter(|(_, name)| !fits(name)) {
+            let lower = name.trim().to_ascii_lowercase();
+            let draft = report.at(format!("{field}[{index}]")).given(name);
+            draft.must(format!("must be the name of {what}: lower-case letters, digits and '-'; there are no patterns here"));
+            if lower != *name && fits(&lower) {
+                draft.hint(format!("did you mean '{lower}'?"));
+            }
+        }
+    };
+    judge("spec.excludeNamespaces", &spec.exclude_namespaces, is_dns_1123, "a namespace");
+    let classes = spec.ingress.as_ref().and_then(|ingress| ingress.allowed_classes.as_ref());
+    judge("spec.ingress.allowedClasses", classes.map_or(&[], Vec::as_slice), is_subdomain, "an IngressClass");
+    let accounts = spec.workload.as_ref().and_then(|workload| workload.allowed_service_accounts.as_ref());
+    judge("spec.workload.allowedServiceAccounts", accounts.map_or(&[], Vec::as_slice), is_subdomain, "a service account");
+}
+
+/// A requirement that Kubernetes does not know selects nothing.
+fn selector(spec: &MCPPolicySpec, report: &mut Report) {
+    let requirements = spec.namespace_selector.as_ref().and_then(|selector| selector.match_expressions.as_ref());
+    for (index, requirement) in requirements.into_iter().flatten().enumerate() {
+        let field = format!("spec.namespaceSelector.matchExpressions[{index}]");
+        let values = requirement.values.as_ref().is_some_and(|values| !values.is_empty());
+        match requirement.operator.as_str() {
+            "In" | "NotIn" if !values => {
+                report.at(format!("{field}.values")).must("must have at least one value with the operators In and NotIn");
+            }
+            "Exists" | "DoesNotExist" if values => {
+                let draft = report.at(format!("{field}.values")).must("must be absent with the operators Exists and DoesNotExist");
+                draft.hint("operator: In");
+            }
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+            operator => {
+                let draft = report.at(format!("{field}.operator")).given(operator);
+                draft.must("must be In, NotIn, Exists or DoesNotExist");
+                if let Some(meant) = meant(operator, ["In", "NotIn", "Exists", "DoesNotExist"]) {
+                    draft.hint(format!("operator: {meant}"));
+                }
+            }
+        }
+    }
+}
+
+fn quantities(spec: &MCPPolicySpec, report: &mut Report) {
+    let Some(limits) = &spec.limits else { return };
+    for (name, text) in [("cpu", &limits.cpu), ("memory", &limits.memory)] {
+        if let Some((text, error)) = text.as_ref().and_then(|text| Some((text, quantity::parse(text).err()?))) {
+            report.at(format!("spec.limits.{name}")).given(text).must(error.requirement());
+        }
+    }
+}
+
 /// An override of a rule that does not exist, or that no policy can change, would be a wrong belief.
 fn overrides(spec: &MCPPolicySpec, report: &mut Report) {
     for (index, rule) in spec.overrides.iter().enumerate() {
@@ -95,8 +186,9 @@ fn overrides(spec: &MCPPolicySpec, report: &mut Report) {
     }
 }
 
-/// A policy that mentions the part of MCP0605 that follows policies.
+/// A policy that mentions the parts of MCP0407 and MCP0605 that follow policies.
 fn ceiling() -> MCPPolicySpec {
-    let access = AccessPolicy { max_grant_lifetime: Some("1h".to_owned()), ..AccessPolicy::default() };
+    let hour = || Some("1h".to_owned());
+    let access = AccessPolicy { max_grant_lifetime: hour(), max_session_lifetime: hour(), ..AccessPolicy::default() };
     MCPPolicySpec { access: Some(access), ..MCPPolicySpec::default() }
 }

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 
 use crate::finding::escape;
 use crate::parse::quantity::parse;
+use crate::template::MOST_CONTAINERS;
 
 use super::{Class, Context, Kind, Meta, Plain, Report};
 
@@ -18,6 +19,12 @@ fn check(context: &Context<'_>, report: &mut Report) {
         judge(spec.resources.as_ref(), Some(&effective.resources), "spec.resources", report);
         let gateway = spec.gateway.as_ref().and_then(|gateway| gateway.resources.as_ref());
         judge(gateway, gateway, "spec.gateway.resources", report);
+        let pod = spec.pod_template.as_ref().and_then(|template| template.spec.as_ref());
+        let containers = pod.map(|pod| pod.containers.as_slice()).unwrap_or_default();
+        for (index, container) in containers.iter().enumerate().take(MOST_CONTAINERS) {
+            let given = container.resources.as_ref();
+            judge(given, given, &format!("spec.podTemplate.spec.containers[{index}].resources"), report);
+        }
     }
     if let Some(spec) = context.policy() {
         let given = spec.defaults.as_ref().and_then(|defaults| defaults.resources.as_ref());

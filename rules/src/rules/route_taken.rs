@@ -72,7 +72,7 @@ fn free_path(context: &Context<'_>, ours: &Route) -> Option<String> {
     ];
     candidates.into_iter().find(|path| {
         let route = Route { path: path.clone(), ..ours.clone() };
-        let near = servers.near(&route);
+        let near = servers.near(&route, namespace);
         let free = near
             .iter()
             .filter(|other| other.namespace != namespace || other.name != name)

@@ -1,7 +1,7 @@
 //! MCP0318 service-account: the account is outside `workload.allowedServiceAccounts`, or another server's.
 
 use api::MCPPolicySpec;
-use api::names::gateway_account;
+use api::names::{gateway_account, is_gateway_account};
 
 use crate::facts::ServerFact;
 
@@ -68,7 +68,7 @@ fn shared(context: &Context<'_>, account: &str, named: bool, report: &mut Report
 
 /// Whether the account is the server's: by its spec, or by its name even if its spec names another.
 fn uses(server: &ServerFact, account: &str) -> bool {
-    server.service_account.as_deref() == Some(account) || gateway_account(&server.name) == account
+    server.service_account.as_deref() == Some(account) || is_gateway_account(account, &server.name)
 }
 
 fn lists(spec: &MCPPolicySpec) -> bool {

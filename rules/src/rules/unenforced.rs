@@ -1,12 +1,12 @@
-//! MCP0402 unenforced: direct mode while authentication, policy, sessions, rate limits or tool trust are set.
+//! MCP0402 unenforced: direct mode while authentication, policy, sessions, rate limits, tool trust or an audit are set.
 
-use api::{Auth, AuthMode};
+use api::{AuditSink, Auth, AuthMode};
 
 use super::{Class, Context, Meta, Plain, Report, SERVER};
 
 pub(crate) const RULE: Plain = Plain {
     meta: Meta::new("MCP0402", "unenforced", SERVER, Class::Structural)
-        .summary("direct mode while authentication, policy, sessions, rate limits or tool trust are set"),
+        .summary("direct mode while authentication, policy, sessions, rate limits, tool trust or an audit are set"),
     check,
 };
 
@@ -21,13 +21,18 @@ fn check(context: &Context<'_>, report: &mut Report) {
         ("spec.policy", spec.policy.is_some()),
         ("spec.session", spec.session.is_some()),
         ("spec.rateLimits", !spec.rate_limits.is_empty()),
+        ("spec.audit", spec.audit.as_ref().is_some_and(|audit| audit.sink != Some(AuditSink::Off))),
     ];
     for (field, _) in set.into_iter().filter(|(_, set)| *set) {
         refuse(field.to_owned(), report);
     }
     for (index, tool) in spec.tools.iter().enumerate() {
-        if tool.required_trust.is_some() {
-            refuse(format!("spec.tools[{index}].requiredTrust"), report);
+        for (name, set) in
+            [("requiredTrust", tool.required_trust.is_some()), ("scopes", !tool.scopes.is_empty()), ("pin", tool.pin.is_some())]
+        {
+            if set {
+                refuse(format!("spec.tools[{index}].{name}"), report);
+            }
         }
     }
 }

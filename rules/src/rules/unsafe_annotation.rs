@@ -34,20 +34,21 @@ const HARMLESS: [&str; 11] = [
 fn check(context: &Context<'_>, report: &mut Report) {
     let Some((spec, _)) = context.server() else { return };
     for (key, value) in &spec.ingress_annotations {
-        let refusing = context.selected().first(|spec| {
+        let allows = |spec: &MCPPolicySpec| {
             let entries = spec.ingress.as_ref()?.allowed_annotations.as_ref()?;
-            Some(entries.iter().any(|entry| covers(entry, key))).filter(|allowed| !allowed)
-        });
-        let listed = context.selected().any(lists);
+            Some(entries.iter().any(|entry| covers(entry, key)))
+        };
+        let refusing = context.selected().first(|spec| allows(spec).filter(|allowed| !allowed));
         let who = match refusing {
             Some((policy, _)) => format!("MCPPolicy '{policy}' does not allow it"),
-            None if listed || HARMLESS.iter().any(|entry| covers(entry, key)) => continue,
+            None if HARMLESS.iter().any(|entry| covers(entry, key)) => continue,
             None => "it may change how a shared host is served".to_owned(),
         };
         report
             .at(format!("spec.ingressAnnotations[{}]", escape(key)))
             .judging(value)
             .must(format!("must not be set: {who}"))
+            .relaxed_by(context.selected().relaxing(|spec| allows(spec) == Some(true)))
             .hint("take it away, or ask a platform engineer to list it in ingress.allowedAnnotations of an MCPPolicy");
     }
 }

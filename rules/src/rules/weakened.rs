@@ -1,15 +1,15 @@
 //! MCP0410 weakened: a server is made looser than it was by somebody without the verb `weaken`.
 
 use crate::facts::Operation;
-use crate::weakening::{Weakening, question, weakening};
+use crate::weakening::{Since, Weakening, question, weakening};
 
 use super::{Class, Context, Meta, Need, Plain, Report, SERVER};
 
 pub(crate) const RULE: Plain = Plain {
     meta: Meta::new("MCP0410", "weakened", SERVER, Class::PolicyOn)
         .summary(
-            "who may call, who a caller is, what is noted or limited is made looser than it was, or than the default where \
-             live grants name the server, without the verb `weaken` on it",
+            "who may call, who a caller is, what is noted or limited is made looser than it was, or, where live grants name the \
+             server, than the default or than it was when they were given, without the verb `weaken` on it",
         )
         .needs(&[Need::Policies, Need::Grants, Need::Requester])
         .never_ratchets(),
@@ -39,8 +39,12 @@ fn check(context: &Context<'_>, report: &mut Report) {
         Some(false) => {}
         None => return report.unchecked(Need::Requester),
     }
-    let (before, why) = if old.is_some() { ("it was", "") } else { ("the default", ": live grants name this server already") };
     for change in loosened {
+        let (before, why) = match change.since {
+            Since::Before => ("it was", ""),
+            Since::Default => ("the default", ": live grants name this server already"),
+            Since::Granted => ("it was when it was granted", ""),
+        };
         report
             .at(change.field)
             .given(change.given)

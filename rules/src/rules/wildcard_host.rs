@@ -18,9 +18,6 @@ fn check(context: &Context<'_>, report: &mut Report) {
     let Ok(host) = Host::parse(text) else { return };
     let internal;
     let message = if host.is_wildcard() {
-        if allows_wildcards(context) {
-            return;
-        }
         "must not be a wildcard: it would claim the hosts of others"
     } else if host.ends_in_a_number() {
         "must not end in a number: some clients would read it as an address"
@@ -32,15 +29,10 @@ fn check(context: &Context<'_>, report: &mut Report) {
     } else {
         return;
     };
-    report.at("spec.ingressHost").given(text).must(message);
-}
-
-/// Some policy allows wildcards and none forbids them.
-fn allows_wildcards(context: &Context<'_>) -> bool {
-    let says = |allowed| {
-        context
-            .selected()
-            .any(|spec| spec.ingress.as_ref().is_some_and(|ingress| ingress.allow_wildcard_hosts == Some(allowed)))
-    };
-    says(true) && !says(false)
+    let draft = report.at("spec.ingressHost").given(text).must(message);
+    if host.is_wildcard() {
+        draft.relaxed_by(context.selected().relaxing(|spec| {
+            spec.ingress.as_ref().is_some_and(|ingress| ingress.allow_wildcard_hosts == Some(true))
+        }));
+    }
 }

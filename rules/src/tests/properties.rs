@@ -22,6 +22,14 @@ fn any_json() -> impl Strategy<Value = Value> {
                 "64Mi",
                 "observe",
                 "read",
+                "destructive",
+                "high",
+                "oauth",
+                "http",
+                "0.0.0.0/0",
+                "https://login.example.com",
+                "http://169.254.169.254",
+                "{{a}}/{b}",
                 "2030-01-01T00:00:00Z"
             ][..]
         )
@@ -84,6 +92,44 @@ fn key() -> impl Strategy<Value = String> {
         "networkPolicy",
         "ingressFrom",
         "namespaceSelector",
+        "matchLabels",
+        "matchExpressions",
+        "operator",
+        "values",
+        "oauth",
+        "issuers",
+        "url",
+        "jwksURL",
+        "audiences",
+        "trustedProxies",
+        "cidr",
+        "rateLimits",
+        "scope",
+        "per",
+        "audit",
+        "sink",
+        "apiKeySecretRef",
+        "key",
+        "egress",
+        "allowed",
+        "access",
+        "allowedIssuers",
+        "fourEyesFor",
+        "effect",
+        "maxTrust",
+        "allowedSideEffects",
+        "upstreamTokenSecretRef",
+        "excludeNamespaces",
+        "service",
+        "path",
+        "inputSchema",
+        "content",
+        "operations",
+        "template",
+        "variables",
+        "source",
+        "type",
+        "syncPolicy",
     ];
     prop_oneof![4 => prop::sample::select(NAMES).prop_map(str::to_owned), 1 => ".{0,8}"]
 }
@@ -100,7 +146,8 @@ fn demanding() -> Facts {
         "images": {"allowedRegistries": ["ghcr.io/acme"], "requireDigest": true, "forbidMutableTags": true},
         "ingress": {"allowedHosts": ["*.example.com"], "requireTLS": true},
         "defaults": {"ingressHost": "mcp.example.com", "labels": {"a/b": "c~d"}, "resources": {"limits": {"cpu": "1"}}},
-        "access": {"maxTrust": "low", "maxSessionLifetime": "1h"},
+        "access": {"maxTrust": "low", "maxSessionLifetime": "1h", "fourEyesFor": ["low", "high"], "allowedIssuers": ["https://a.test"]},
+        "egress": {"allowed": ["*.example.com", "10.0.0.0/8"]},
         "limits": {"cpu": "1", "replicas": 1}
     }]]))
 }
@@ -115,6 +162,8 @@ proptest! {
                 questions(new, old, &facts);
                 let findings = check(new, old, &facts);
                 prop_assert_eq!(&findings, &check(new, old, &facts));
+                let order: Vec<_> = findings.iter().map(|finding| (&finding.field, finding.code)).collect();
+                prop_assert!(order.is_sorted(), "{:?}", order);
                 for finding in &findings {
                     prop_assert!(finding.to_string().bytes().all(|b| b == b' ' || b.is_ascii_graphic()), "{finding}");
                     prop_assert!(finding.name.is_ascii() && finding.namespace.is_ascii());

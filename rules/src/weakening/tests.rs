@@ -1,8 +1,13 @@
+mod again;
+
 use std::sync::Arc;
+
+use api::MCPServer;
 
 use serde_json::json;
 
 use super::*;
+use crate::policy::PolicySet;
 
 fn server(spec: &Value) -> Value {
     json!({"apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPServer",

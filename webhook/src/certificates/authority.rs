@@ -1,15 +1,15 @@
-//! The webhook's own certificate authority: made, stored in a Secret, read back, and signing leaves. Pure but for
-//! randomness: no clock, no client.
+//! The webhook's own certificate authority: made, read back, and signing leaves. Pure but for randomness: no clock, no
+//! client. What the CA Secret holds of it is [`super::contents`].
 //!
-//! The CA lives two years in one Secret that only the leader writes; each replica keeps its own leaf key in memory and
-//! signs a seven-day leaf for it, so no leaf ever lies in the cluster.
+//! The CA lives two years; each replica keeps its own leaf key in memory and signs a seven-day leaf for it, so no leaf
+//! ever lies in the cluster.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use k8s_openapi::ByteString;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PublicKeyData as _, SanType,
@@ -23,13 +23,8 @@ pub const CA_LIFETIME: Duration = Duration::from_secs(2 * 365 * 24 * 60 * 60);
 pub const LEAF_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Certificates are valid from a little before they were made, because clocks differ.
 const SKEW: Duration = Duration::from_secs(60 * 60);
-
-/// Key of the CA certificate in the Secret.
-pub const CERTIFICATE_KEY: &str = "tls.crt";
-/// Key of the CA's private key in the Secret.
-pub const PRIVATE_KEY: &str = "tls.key";
-/// Key of the CA before this one, which is still trusted while replicas change over.
-pub const PREVIOUS_KEY: &str = "previous-ca.crt";
+/// Characters in a line of PEM (RFC 7468, section 2).
+const PEM_LINE: usize = 64;
 
 /// Why there is no authority, or no leaf.
 #[derive(Debug, thiserror::Error)]
@@ -61,9 +56,13 @@ pub enum Error {
     Read(String),
 }
 
+/// The certificate of a CA, without its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root(CertificateDer<'static>);
+
 /// A CA with its private key.
 pub struct Authority {
-    certificate: String,
+    root: Root,
     key: KeyPair,
     validity: Validity,
 }
@@ -103,6 +102,17 @@ impl Validity {
         now.as_second() >= self.not_before.as_second() + life / 3 * 2
     }
 
+    /// Overdue when five sixths of the life are over: half of the time to renew it went by, and nobody did.
+    pub fn is_overdue(self, now: Timestamp) -> bool {
+        let life = self.not_after.as_second() - self.not_before.as_second();
+        now.as_second() >= self.not_before.as_second() + life / 6 * 5
+    }
+
+    /// Whether its last moment is over.
+    pub fn is_over(self, now: Timestamp) -> bool {
+        now >= self.not_after
+    }
+
     /// Reads it from a certificate.
     pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, Error> {
         let (_, parsed) = x509_parser::parse_x509_certificate(certificate)
@@ -115,6 +125,32 @@ impl Validity {
             not_before: moment(validity.not_before)?,
             not_after: moment(validity.not_after)?,
         })
+    }
+}
+
+impl Root {
+    /// Reads the first certificate of a PEM text, which must be that of a CA. Whatever else the text holds is left
+    /// behind, a private key above all.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
+        let der = CertificateDer::from_pem_slice(text).map_err(|error| error.to_string())?;
+        let (_, parsed) =
+            x509_parser::parse_x509_certificate(&der).map_err(|error| error.to_string())?;
+        if !parsed.is_ca() {
+            return Err("it is no CA".to_owned());
+        }
+        Ok(Self(der))
+    }
+
+    /// The certificate as PEM.
+    pub fn pem(&self) -> String {
+        let text = STANDARD.encode(&self.0);
+        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+        for line in text.as_bytes().chunks(PEM_LINE) {
+            pem.extend(line.iter().map(|byte| char::from(*byte)));
+            pem.push('\n');
+        }
+        pem.push_str("-----END CERTIFICATE-----\n");
+        pem
     }
 }
 
@@ -132,71 +168,42 @@ impl Authority {
         let certificate = params.self_signed(&key).map_err(Error::Generate)?;
         let validity = Validity::of(certificate.der())?;
         Ok(Self {
-            certificate: certificate.pem(),
+            root: Root(certificate.der().clone()),
             key,
             validity,
         })
     }
 
-    /// Reads the CA of a Secret.
-    pub fn from_secret(data: &BTreeMap<String, ByteString>) -> Result<Self, Error> {
-        let entry = |key: &'static str| {
-            let bytes = data.get(key).ok_or(Error::Missing(key))?;
-            String::from_utf8(bytes.0.clone()).map_err(|error| Error::Unusable {
-                key,
-                why: error.to_string(),
-            })
-        };
-        let (certificate, key) = (entry(CERTIFICATE_KEY)?, entry(PRIVATE_KEY)?);
-        let key = KeyPair::from_pem(&key).map_err(|error| Error::Unusable {
-            key: PRIVATE_KEY,
-            why: error.to_string(),
-        })?;
-        let unusable = |why: String| Error::Unusable {
-            key: CERTIFICATE_KEY,
-            why,
-        };
-        let der = CertificateDer::from_pem_slice(certificate.as_bytes())
-            .map_err(|error| unusable(error.to_string()))?;
-        let (_, parsed) = x509_parser::parse_x509_certificate(&der)
-            .map_err(|error| unusable(error.to_string()))?;
-        if !parsed.is_ca() {
-            return Err(unusable("it is no CA".to_owned()));
-        }
+    /// Reads a CA from its PEM texts; `names` are the entries of the Secret that errors speak of.
+    pub fn parse(certificate: &[u8], key: &[u8], names: [&'static str; 2]) -> Result<Self, Error> {
+        let unusable = |key: &'static str| move |why: String| Error::Unusable { key, why };
+        let text =
+            std::str::from_utf8(key).map_err(|error| unusable(names[1])(error.to_string()))?;
+        let key = KeyPair::from_pem(text).map_err(|error| unusable(names[1])(error.to_string()))?;
+        let root = Root::parse(certificate).map_err(unusable(names[0]))?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(&root.0)
+            .map_err(|error| unusable(names[0])(error.to_string()))?;
         if parsed.public_key().raw != key.subject_public_key_info() {
-            return Err(unusable("it belongs to another private key".to_owned()));
+            return Err(unusable(names[0])(
+                "it belongs to another private key".to_owned(),
+            ));
         }
+        let validity = Validity::of(&root.0)?;
         Ok(Self {
-            validity: Validity::of(&der)?,
-            certificate,
+            root,
             key,
+            validity,
         })
     }
 
-    /// The entries of the Secret.
-    pub fn to_secret(&self, previous: Option<&str>) -> BTreeMap<String, ByteString> {
-        let mut data = BTreeMap::from([
-            (
-                CERTIFICATE_KEY.to_owned(),
-                ByteString(self.certificate.clone().into_bytes()),
-            ),
-            (
-                PRIVATE_KEY.to_owned(),
-                ByteString(self.key.serialize_pem().into_bytes()),
-            ),
-        ]);
-        if let Some(previous) = previous {
-            data.insert(
-                PREVIOUS_KEY.to_owned(),
-                ByteString(previous.as_bytes().to_vec()),
-            );
-        }
-        data
+    /// The CA's certificate.
+    pub fn root(&self) -> &Root {
+        &self.root
     }
 
-    /// The CA's certificate, PEM.
-    pub fn certificate(&self) -> &str {
-        &self.certificate
+    /// The private key as PEM, for the Secret alone.
+    pub(super) fn key_pem(&self) -> String {
+        self.key.serialize_pem()
     }
 
     /// When the CA is valid.
@@ -218,8 +225,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        let issuer =
-            Issuer::from_ca_cert_pem(&self.certificate, &self.key).map_err(Error::Generate)?;
+        let issuer = Issuer::from_ca_cert_der(&self.root.0, &self.key).map_err(Error::Generate)?;
         let leaf = params.signed_by(&key, &issuer).map_err(Error::Generate)?;
         let chain = vec![leaf.der().clone()];
         let validity = Validity::of(&chain[0])?;
@@ -289,7 +295,7 @@ mod tests {
     ) -> Result<(), rustls::Error> {
         let mut roots = rustls::RootCertStore::empty();
         roots
-            .add(CertificateDer::from_pem_slice(authority.certificate().as_bytes()).unwrap())
+            .add(CertificateDer::from_pem_slice(authority.root().pem().as_bytes()).unwrap())
             .unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
@@ -349,30 +355,56 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_read_back_from_its_secret_signs_for_the_same_root() {
+    fn a_certificate_is_overdue_with_a_sixth_of_its_life_left() {
         let authority = Authority::generate(now()).unwrap();
-        let again = Authority::from_secret(&authority.to_secret(None)).unwrap();
+        let validity = authority
+            .sign(&["a.test".to_owned()], now())
+            .unwrap()
+            .validity;
+        let after = |hours: i64| Timestamp::from_second(now().as_second() + hours * 3600).unwrap();
+        assert!(!validity.is_overdue(after(139)));
+        assert!(validity.is_overdue(after(140)) && !validity.is_over(after(140)));
+        assert!(validity.is_over(after(7 * 24)));
+    }
+
+    #[test]
+    fn an_authority_read_back_signs_for_the_same_root() {
+        let authority = Authority::generate(now()).unwrap();
+        let (certificate, key) = (authority.root().pem(), authority.key_pem());
+        let again =
+            Authority::parse(certificate.as_bytes(), key.as_bytes(), ["crt", "key"]).unwrap();
+        assert_eq!(again.root(), authority.root());
         let leaf = again.sign(&["a.test".to_owned()], now()).unwrap();
         verify(&authority, &leaf, "a.test", now()).unwrap();
     }
 
     #[test]
-    fn a_secret_whose_key_and_certificate_do_not_belong_together_is_unusable() {
-        let mut data = Authority::generate(now()).unwrap().to_secret(None);
-        let other = Authority::generate(now()).unwrap().to_secret(None);
-        data.insert(PRIVATE_KEY.to_owned(), other[PRIVATE_KEY].clone());
-        assert!(matches!(
-            Authority::from_secret(&data),
-            Err(Error::Unusable {
-                key: CERTIFICATE_KEY,
-                ..
-            })
-        ));
-        data.remove(PRIVATE_KEY);
-        assert!(matches!(
-            Authority::from_secret(&data),
-            Err(Error::Missing(PRIVATE_KEY))
-        ));
+    fn a_key_and_a_certificate_that_do_not_belong_together_are_unusable() {
+        let [ours, theirs] = [(); 2].map(|()| Authority::generate(now()).unwrap());
+        let mixed = Authority::parse(
+            ours.root().pem().as_bytes(),
+            theirs.key_pem().as_bytes(),
+            ["crt", "key"],
+        );
+        assert!(matches!(mixed, Err(Error::Unusable { key: "crt", .. })));
+    }
+
+    #[test]
+    fn a_key_beside_the_certificate_is_left_behind() {
+        let authority = Authority::generate(now()).unwrap();
+        let both = format!("{}{}", authority.key_pem(), authority.root().pem());
+        assert_eq!(
+            Root::parse(both.as_bytes()).unwrap().pem(),
+            authority.root().pem()
+        );
+    }
+
+    #[test]
+    fn a_leaf_is_no_root() {
+        let authority = Authority::generate(now()).unwrap();
+        let leaf = authority.sign(&["a.test".to_owned()], now()).unwrap();
+        let pem = Root(leaf.chain[0].clone()).pem();
+        assert_eq!(Root::parse(pem.as_bytes()), Err("it is no CA".to_owned()));
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! What only the leader does: keeps the CA Secret, and the CA's certificate in the webhook configurations.
 //!
 //! The Secret is written by compare-and-swap, the configurations by server-side apply of `caBundle` alone, and nothing
-//! is written that already stands there. A deleted Secret gets a new CA beside the one that the replicas still use; a
+//! is written that already stands there. A deleted Secret is written back, with a successor of the CA beside it; a
 //! `caBundle` that somebody edited is put back. The configurations themselves belong to `kubectl mcp setup`.
+//!
+//! Two processes that both believe to lead do no harm. The configurations are read *before* the Secret and written only
+//! in the version that was read: whoever computed a bundle from an older Secret meets a conflict, not a newer bundle.
 
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use daemon::Shutdown;
 use daemon::lease::Candidate;
-use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
@@ -20,13 +24,13 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, Resource};
 use serde_json::json;
 
-use super::authority::{self, Authority, PREVIOUS_KEY};
+use super::announce::Announcer;
+use super::authority;
+use super::contents::Contents;
+use super::rotation::{Known, Moment, Rotation};
 
 /// How often the leader looks.
 const POLL: Duration = Duration::from_secs(5);
-/// How long the CA before the present one stays trusted: replicas change over within two polls, and the API server's
-/// pooled connections end after 90 s.
-const OVERLAP: Duration = Duration::from_secs(600);
 
 /// Why one look could not be finished; the next one tries again.
 #[derive(Debug, thiserror::Error)]
@@ -68,28 +72,39 @@ pub enum Error {
 pub struct Publisher {
     client: Client,
     secrets: Api<Secret>,
-    /// The last CA that was seen: the one to trust on when its Secret is gone.
-    known: Option<String>,
-    /// Since when this leader has seen the previous CA beside the present one.
-    overlap: Option<(String, Instant)>,
+    rotation: Rotation,
+    known: Known,
+    announcer: Arc<Announcer>,
 }
 
-/// What must become of the Secret.
+/// What one look found.
 #[derive(Debug)]
-enum Plan {
-    /// Nothing.
-    Keep,
-    /// A new CA, with the certificate of the one before it where there is one.
-    Renew {
-        previous: Option<String>,
-        why: String,
-    },
-    /// The present CA without the previous one.
-    Settle,
+pub struct Seen {
+    mutating: Option<MutatingWebhookConfiguration>,
+    validating: Option<ValidatingWebhookConfiguration>,
+    secret: Option<Secret>,
+}
+
+impl Seen {
+    /// Whether every webhook has this bundle. A configuration that does not exist asks nobody.
+    fn carries(&self, bundle: &ByteString) -> bool {
+        let mutating = self.mutating.iter().flat_map(Configuration::clients);
+        let validating = self.validating.iter().flat_map(Configuration::clients);
+        mutating
+            .chain(validating)
+            .all(|(_, client)| client.ca_bundle.as_ref() == Some(bundle))
+    }
 }
 
 /// Leads whenever the lease is ours, until the process stops.
-pub async fn lead(client: Client, namespace: String, identity: String, shutdown: Shutdown) {
+pub async fn lead(
+    client: Client,
+    namespace: String,
+    identity: String,
+    known: Known,
+    announcer: Arc<Announcer>,
+    shutdown: Shutdown,
+) {
     while !shutdown.draining.is_cancelled() {
         let candidate = Candidate::new(
             client.clone(),
@@ -100,129 +115,148 @@ pub async fn lead(client: Client, namespace: String, identity: String, shutdown:
         let Some(held) = candidate.acquire(shutdown.draining.clone()).await else {
             return;
         };
-        let mut publisher = Publisher::new(client.clone(), &namespace);
-        while !held.lost.is_cancelled() {
-            if let Err(error) = publisher.look().await {
-                tracing::warn!(%error, "the certificate authority is not in order");
-            }
-            tokio::select! {
-                () = tokio::time::sleep(POLL) => {}
-                () = held.lost.cancelled() => {}
-            }
+        let (known, announcer) = (Arc::clone(&known), Arc::clone(&announcer));
+        let publisher = Publisher::new(client.clone(), &namespace, known, announcer);
+        tokio::select! {
+            // Also in the middle of a look: from now on somebody else writes.
+            () = held.lost.cancelled() => {}
+            () = publisher.run() => {}
         }
     }
 }
 
 impl Publisher {
     /// A publisher for the CA Secret of `namespace`.
-    pub fn new(client: Client, namespace: &str) -> Self {
+    pub fn new(client: Client, namespace: &str, known: Known, announcer: Arc<Announcer>) -> Self {
         Self {
             secrets: Api::namespaced(client.clone(), namespace),
             client,
-            known: None,
-            overlap: None,
+            rotation: Rotation::default(),
+            known,
+            announcer,
         }
     }
 
-    /// One look, and the writes that it calls for.
-    pub async fn look(&mut self) -> Result<(), Error> {
-        let secret = self
-            .secrets
-            .get_opt(api::names::WEBHOOK_CA_SECRET)
-            .await
-            .map_err(|source| Error::ReadSecret { source })?;
-        let plan = self.plan(secret.as_ref(), Timestamp::now());
-        let secret = self.carry_out(plan, secret).await?;
-        let bundle = bundle(&secret);
-        self.known = entry(&secret, authority::CERTIFICATE_KEY);
-        publish::<MutatingWebhookConfiguration>(&self.client, &bundle).await?;
-        publish::<ValidatingWebhookConfiguration>(&self.client, &bundle).await
-    }
-
-    fn plan(&mut self, secret: Option<&Secret>, now: Timestamp) -> Plan {
-        let Some(secret) = secret else {
-            return Plan::Renew {
-                previous: self.known.clone(),
-                why: "there is no CA Secret".to_owned(),
+    async fn run(mut self) {
+        loop {
+            let looked = async {
+                let seen = self.read().await?;
+                self.act(seen, Moment::now()).await
             };
-        };
-        let data = secret.data.clone().unwrap_or_default();
-        match Authority::from_secret(&data) {
-            Err(error) => Plan::Renew {
-                previous: self.known.clone(),
-                why: error.to_string(),
-            },
-            Ok(authority) if authority.validity().is_due(now) => Plan::Renew {
-                previous: Some(authority.certificate().to_owned()),
-                why: format!("the CA ends on {}", authority.validity().not_after),
-            },
-            Ok(_) => self.plan_overlap(secret),
+            if let Err(error) = looked.await {
+                tracing::warn!(%error, "the certificate authority is not in order");
+            }
+            tokio::time::sleep(POLL).await;
         }
     }
 
-    fn plan_overlap(&mut self, secret: &Secret) -> Plan {
-        let Some(previous) = entry(secret, PREVIOUS_KEY) else {
-            self.overlap = None;
-            return Plan::Keep;
-        };
-        match &self.overlap {
-            Some((seen, since)) if *seen == previous => {
-                if since.elapsed() >= OVERLAP {
-                    Plan::Settle
-                } else {
-                    Plan::Keep
-                }
-            }
-            Some(_) | None => {
-                self.overlap = Some((previous, Instant::now()));
-                Plan::Keep
-            }
-        }
+    /// Reads what the leader is answerable for: the configurations first, see above.
+    pub async fn read(&self) -> Result<Seen, Error> {
+        Ok(Seen {
+            mutating: self.configuration().await?,
+            validating: self.configuration().await?,
+            secret: self
+                .secrets
+                .get_opt(api::names::WEBHOOK_CA_SECRET)
+                .await
+                .map_err(|source| Error::ReadSecret { source })?,
+        })
     }
 
-    /// The Secret as it stands afterwards.
-    async fn carry_out(&self, plan: Plan, found: Option<Secret>) -> Result<Secret, Error> {
-        let data = match (plan, &found) {
-            (Plan::Renew { previous, why }, _) => {
-                tracing::info!(
-                    why,
-                    overlap = previous.is_some(),
-                    "making a new certificate authority"
-                );
-                Authority::generate(Timestamp::now())
-                    .map_err(Error::Authority)?
-                    .to_secret(previous.as_deref())
+    /// The writes that `seen` calls for. A conflict ends them: the next look sees what the other one wrote.
+    pub async fn act(&mut self, seen: Seen, now: Moment) -> Result<(), Error> {
+        let found = seen.secret.as_ref().map(read_contents).transpose();
+        let mut published = false;
+        if let Ok(Some(contents)) = &found {
+            published = seen.carries(&contents.bundle());
+            self.known.store(Some(Arc::new(contents.clone())));
+        }
+        let known = self.known.load_full();
+        let (contents, step) = self
+            .rotation
+            .plan(found, known.as_deref(), published, now)
+            .map_err(Error::Authority)?;
+        if let Some(step) = step {
+            tracing::info!(?step, "writing the CA Secret");
+            if !self.write(seen.secret, &contents).await? {
+                return Ok(());
             }
-            (Plan::Settle, Some(secret)) => {
-                tracing::info!("the previous certificate authority is no longer trusted");
-                let mut data = secret.data.clone().unwrap_or_default();
-                data.remove(PREVIOUS_KEY);
-                data
-            }
-            (Plan::Keep | Plan::Settle, _) => return Ok(found.unwrap_or_default()),
-        };
+            self.known.store(Some(Arc::new(contents.clone())));
+            let ends = contents.current.validity().not_after;
+            self.announcer.stepped(&step, ends).await;
+        }
+        let bundle = contents.bundle();
+        self.publish(seen.mutating, &bundle).await?;
+        self.publish(seen.validating, &bundle).await
+    }
+
+    /// Whether the Secret is now what it must be; not, when somebody else was faster.
+    async fn write(&self, found: Option<Secret>, contents: &Contents) -> Result<bool, Error> {
+        let params = PostParams::default();
         let written = match found {
-            None => {
-                self.secrets
-                    .create(&PostParams::default(), &fresh(data))
-                    .await
-            }
+            None => self.secrets.create(&params, &fresh(contents)).await,
             Some(mut secret) => {
-                secret.data = Some(data);
-                self.secrets
-                    .replace(
-                        api::names::WEBHOOK_CA_SECRET,
-                        &PostParams::default(),
-                        &secret,
-                    )
-                    .await
+                secret.data = Some(contents.entries());
+                let name = api::names::WEBHOOK_CA_SECRET;
+                self.secrets.replace(name, &params, &secret).await
             }
         };
-        written.map_err(|source| Error::WriteSecret { source })
+        done(written).map_err(|source| Error::WriteSecret { source })
+    }
+
+    async fn configuration<K: Configuration>(&self) -> Result<Option<K>, Error> {
+        Api::<K>::all(self.client.clone())
+            .get_opt(api::names::WEBHOOK_NAME)
+            .await
+            .map_err(|source| Error::ReadConfiguration {
+                kind: K::kind(&()).into_owned(),
+                source,
+            })
+    }
+
+    async fn publish<K: Configuration>(
+        &self,
+        found: Option<K>,
+        bundle: &ByteString,
+    ) -> Result<(), Error> {
+        let Some(patch) = found.and_then(|configuration| bundle_patch(&configuration, bundle))
+        else {
+            return Ok(());
+        };
+        // Forced, because whoever edited the field by hand owns it now.
+        let params = PatchParams::apply(api::names::WEBHOOK).force();
+        let written = Api::<K>::all(self.client.clone())
+            .patch(api::names::WEBHOOK_NAME, &params, &Patch::Apply(&patch))
+            .await;
+        let kind = K::kind(&()).into_owned();
+        if done(written).map_err(|source| Error::WriteConfiguration {
+            kind: kind.clone(),
+            source,
+        })? {
+            tracing::info!(kind, "wrote caBundle");
+        }
+        Ok(())
     }
 }
 
-fn fresh(data: std::collections::BTreeMap<String, ByteString>) -> Secret {
+/// A conflict means that somebody else was faster, which is no error.
+fn done<K>(written: kube::Result<K>) -> kube::Result<bool> {
+    match written {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            tracing::debug!("somebody else wrote first: looking again");
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What a Secret holds.
+pub(super) fn read_contents(secret: &Secret) -> Result<Contents, authority::Error> {
+    Contents::read(secret.data.as_ref().unwrap_or(&BTreeMap::new()))
+}
+
+fn fresh(contents: &Contents) -> Secret {
     Secret {
         metadata: ObjectMeta {
             name: Some(api::names::WEBHOOK_CA_SECRET.to_owned()),
@@ -236,25 +270,18 @@ fn fresh(data: std::collections::BTreeMap<String, ByteString>) -> Secret {
             ..ObjectMeta::default()
         },
         type_: Some("kubernetes.io/tls".to_owned()),
-        data: Some(data),
+        data: Some(contents.entries()),
         ..Secret::default()
     }
 }
 
-fn entry(secret: &Secret, key: &str) -> Option<String> {
-    let bytes = secret.data.as_ref()?.get(key)?;
-    String::from_utf8(bytes.0.clone()).ok()
-}
-
-/// What clients of the webhook trust: the present CA, and the previous one while there is one.
-fn bundle(secret: &Secret) -> ByteString {
-    let parts = [authority::CERTIFICATE_KEY, PREVIOUS_KEY]
-        .map(|key| entry(secret, key).unwrap_or_default());
-    ByteString(parts.concat().into_bytes())
-}
-
 /// A webhook configuration, of which only the names and the clients are looked at.
-trait Configuration: Resource<DynamicType = ()> {
+trait Configuration:
+    Resource<DynamicType = (), Scope = k8s_openapi::ClusterResourceScope>
+    + Clone
+    + std::fmt::Debug
+    + serde::de::DeserializeOwned
+{
     fn clients(&self) -> Vec<(&str, &WebhookClientConfig)>;
 }
 
@@ -278,35 +305,6 @@ impl Configuration for ValidatingWebhookConfiguration {
     }
 }
 
-async fn publish<K>(client: &Client, bundle: &ByteString) -> Result<(), Error>
-where
-    K: Configuration + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
-    K: Resource<Scope = k8s_openapi::ClusterResourceScope>,
-{
-    let kind = || K::kind(&()).into_owned();
-    let api = Api::<K>::all(client.clone());
-    let found = api
-        .get_opt(api::names::WEBHOOK_NAME)
-        .await
-        .map_err(|source| Error::ReadConfiguration {
-            kind: kind(),
-            source,
-        })?;
-    let Some(patch) = found.and_then(|configuration| bundle_patch(&configuration, bundle)) else {
-        return Ok(());
-    };
-    // Forced, because whoever edited the field by hand owns it now.
-    let params = PatchParams::apply(api::names::WEBHOOK).force();
-    api.patch(api::names::WEBHOOK_NAME, &params, &Patch::Apply(&patch))
-        .await
-        .map_err(|source| Error::WriteConfiguration {
-            kind: kind(),
-            source,
-        })?;
-    tracing::info!(kind = kind(), "wrote caBundle");
-    Ok(())
-}
-
 /// `None` when every webhook of the configuration has the bundle already.
 fn bundle_patch<K: Configuration>(
     configuration: &K,
@@ -327,7 +325,10 @@ fn bundle_patch<K: Configuration>(
     Some(json!({
         "apiVersion": K::api_version(&()),
         "kind": K::kind(&()),
-        "metadata": {"name": api::names::WEBHOOK_NAME},
+        "metadata": {
+            "name": api::names::WEBHOOK_NAME,
+            "resourceVersion": configuration.meta().resource_version,
+        },
         "webhooks": hooks,
     }))
 }
@@ -337,17 +338,6 @@ mod tests {
     use k8s_openapi::api::admissionregistration::v1::ValidatingWebhook;
 
     use super::*;
-
-    fn now() -> Timestamp {
-        Timestamp::now()
-    }
-
-    fn publisher() -> Publisher {
-        let unused = tower::service_fn(|_: http::Request<kube::client::Body>| async {
-            Ok::<_, std::convert::Infallible>(http::Response::new(kube::client::Body::empty()))
-        });
-        Publisher::new(Client::new(unused, "default"), "system")
-    }
 
     fn configuration(bundles: &[Option<&str>]) -> ValidatingWebhookConfiguration {
         let hook = |(at, bundle): (usize, Option<&str>)| ValidatingWebhook {
@@ -360,62 +350,12 @@ mod tests {
         };
         let webhooks = Some(bundles.iter().copied().enumerate().map(hook).collect());
         ValidatingWebhookConfiguration {
+            metadata: ObjectMeta {
+                resource_version: Some("7".to_owned()),
+                ..ObjectMeta::default()
+            },
             webhooks,
-            ..ValidatingWebhookConfiguration::default()
         }
-    }
-
-    #[tokio::test]
-    async fn a_missing_secret_gets_a_new_ca_beside_the_one_in_use() {
-        let mut publisher = publisher();
-        assert!(matches!(
-            publisher.plan(None, now()),
-            Plan::Renew { previous: None, .. }
-        ));
-        publisher.known = Some("old".to_owned());
-        assert!(
-            matches!(publisher.plan(None, now()), Plan::Renew { previous: Some(old), .. } if old == "old")
-        );
-    }
-
-    #[tokio::test]
-    async fn a_good_secret_is_kept_and_an_unusable_or_old_one_replaced() {
-        let mut publisher = publisher();
-        let secret = fresh(Authority::generate(now()).unwrap().to_secret(None));
-        assert!(matches!(publisher.plan(Some(&secret), now()), Plan::Keep));
-        let in_two_years = Timestamp::from_second(now().as_second() + 2 * 365 * 86400).unwrap();
-        assert!(matches!(
-            publisher.plan(Some(&secret), in_two_years),
-            Plan::Renew {
-                previous: Some(_),
-                ..
-            }
-        ));
-        let junk = fresh([("tls.crt".to_owned(), ByteString(b"junk".to_vec()))].into());
-        assert!(matches!(
-            publisher.plan(Some(&junk), now()),
-            Plan::Renew { .. }
-        ));
-    }
-
-    #[tokio::test]
-    async fn the_previous_ca_stays_trusted_for_the_overlap_and_then_goes() {
-        let mut publisher = publisher();
-        let old = Authority::generate(now()).unwrap();
-        let secret = fresh(
-            Authority::generate(now())
-                .unwrap()
-                .to_secret(Some(old.certificate())),
-        );
-        assert!(matches!(publisher.plan(Some(&secret), now()), Plan::Keep));
-        assert!(
-            String::from_utf8(bundle(&secret).0)
-                .unwrap()
-                .contains(old.certificate())
-        );
-        let (seen, since) = publisher.overlap.take().unwrap();
-        publisher.overlap = since.checked_sub(OVERLAP).map(|since| (seen, since));
-        assert!(matches!(publisher.plan(Some(&secret), now()), Plan::Settle));
     }
 
     #[test]
@@ -423,21 +363,27 @@ mod tests {
         let bundle = ByteString(b"ours".to_vec());
         assert_eq!(bundle_patch(&configuration(&[Some("ours")]), &bundle), None);
         let patch = bundle_patch(&configuration(&[Some("ours"), Some("edited")]), &bundle).unwrap();
+        assert_eq!(patch["metadata"]["resourceVersion"], "7");
         let hooks = patch["webhooks"].as_array().unwrap();
         assert_eq!(hooks.len(), 2);
-        for hook in hooks {
+        for (at, hook) in hooks.iter().enumerate() {
+            let name = format!("hook-{at}.kubectl-mcp.dev");
             assert_eq!(
-                hook.as_object().unwrap().keys().collect::<Vec<_>>(),
-                ["clientConfig", "name"]
-            );
-            assert_eq!(
-                hook["clientConfig"]
-                    .as_object()
-                    .unwrap()
-                    .keys()
-                    .collect::<Vec<_>>(),
-                ["caBundle"]
+                *hook,
+                json!({"name": name, "clientConfig": {"caBundle": "b3Vycw=="}})
             );
         }
+    }
+
+    #[test]
+    fn a_bundle_counts_as_published_when_every_webhook_has_it() {
+        let bundle = ByteString(b"ours".to_vec());
+        let seen = |validating: &[Option<&str>]| Seen {
+            mutating: None,
+            validating: Some(configuration(validating)),
+            secret: None,
+        };
+        assert!(seen(&[Some("ours"), Some("ours")]).carries(&bundle));
+        assert!(!seen(&[Some("ours"), None]).carries(&bundle));
     }
 }

@@ -1,98 +1,97 @@
+mod handover;
+mod plan;
+
 use daemon::tls::Certificate;
 use k8s_openapi::ByteString;
-use kube::Client;
 
+use super::contents::{Contents, PRIVATE_KEY};
 use super::*;
 
+const DAY: i64 = 86_400;
+
 fn follower() -> Follower {
-    let unused = tower::service_fn(|_: http::Request<kube::client::Body>| async {
-        Ok::<_, std::convert::Infallible>(http::Response::new(kube::client::Body::empty()))
-    });
-    let secrets = Api::namespaced(Client::new(unused, "default"), "system");
+    let names = vec!["a.test".to_owned()];
     Follower::new(
-        secrets,
-        vec!["a.test".to_owned()],
+        names,
         Certificate::default(),
         Metrics::default(),
+        Known::default(),
     )
 }
 
-fn secret(authority: &Authority, previous: Option<&str>) -> Secret {
+fn secret(contents: &Contents) -> Secret {
     Secret {
-        data: Some(authority.to_secret(previous)),
+        data: Some(contents.entries()),
         ..Secret::default()
     }
 }
 
 fn now() -> Timestamp {
-    Timestamp::now()
+    Timestamp::from_second(1_790_000_000).unwrap()
 }
 
-#[tokio::test]
-async fn a_leaf_is_signed_once_for_the_same_ca() {
+fn made() -> Authority {
+    Authority::generate(now()).unwrap()
+}
+
+fn after(seconds: i64) -> Timestamp {
+    Timestamp::from_second(now().as_second() + seconds).unwrap()
+}
+
+#[test]
+fn a_leaf_is_signed_once_for_the_same_ca() {
     let mut follower = follower();
-    let ca = Authority::generate(now()).unwrap();
-    follower.take(&secret(&ca, None), now()).unwrap();
+    let ca = secret(&Contents::sole(made()));
+    follower.take(&ca, now()).unwrap();
     let first = follower.certificate.leaf().unwrap();
-    follower.take(&secret(&ca, None), now()).unwrap();
+    follower.take(&ca, now()).unwrap();
     follower.renew(now()).unwrap();
     assert_eq!(follower.certificate.leaf(), Some(first));
 }
 
-#[tokio::test]
-async fn a_leaf_is_renewed_at_two_thirds_of_its_life_without_a_look_at_the_secret() {
+#[test]
+fn a_leaf_is_renewed_at_two_thirds_of_its_life_without_a_look_at_the_secret() {
     let mut follower = follower();
     follower
-        .take(&secret(&Authority::generate(now()).unwrap(), None), now())
+        .take(&secret(&Contents::sole(made())), now())
         .unwrap();
     let first = follower.certificate.leaf().unwrap();
-    follower
-        .renew(Timestamp::from_second(now().as_second() + 5 * 86400).unwrap())
-        .unwrap();
+    follower.renew(after(4 * DAY)).unwrap();
+    assert_eq!(follower.certificate.leaf().as_ref(), Some(&first));
+    follower.renew(after(5 * DAY)).unwrap();
     assert_ne!(follower.certificate.leaf(), Some(first));
 }
 
-#[tokio::test]
-async fn an_unusable_secret_leaves_the_leaf_in_place() {
+#[test]
+fn an_unusable_secret_leaves_the_leaf_in_place_and_the_good_ca_known() {
     let mut follower = follower();
-    follower
-        .take(&secret(&Authority::generate(now()).unwrap(), None), now())
-        .unwrap();
+    let good = Contents::sole(made());
+    follower.take(&secret(&good), now()).unwrap();
     let first = follower.certificate.leaf().unwrap();
-    let mut broken = secret(&Authority::generate(now()).unwrap(), None);
-    broken
-        .data
-        .as_mut()
-        .unwrap()
-        .insert("tls.key".to_owned(), ByteString(b"junk".to_vec()));
+    let mut broken = secret(&Contents::sole(made()));
+    let entries = broken.data.as_mut().unwrap();
+    entries.insert(PRIVATE_KEY.to_owned(), ByteString(b"junk".to_vec()));
     assert!(follower.take(&broken, now()).is_err());
     assert_eq!(follower.certificate.leaf(), Some(first));
+    let known = follower.known.load_full().unwrap();
+    assert_eq!(known.entries(), good.entries());
 }
 
-#[tokio::test]
-async fn a_new_ca_is_used_at_once_unless_the_old_one_is_still_trusted() {
+#[test]
+fn the_next_ca_is_not_signed_with_before_it_is_the_present_one() {
     let mut follower = follower();
-    let (old, new, newest) = (
-        Authority::generate(now()).unwrap(),
-        Authority::generate(now()).unwrap(),
-        Authority::generate(now()).unwrap(),
-    );
-    follower.take(&secret(&old, None), now()).unwrap();
+    let mut contents = Contents::sole(made());
+    follower.take(&secret(&contents), now()).unwrap();
     let first = follower.certificate.leaf();
-    follower
-        .take(&secret(&new, Some(old.certificate())), now())
-        .unwrap();
-    assert_eq!(
-        follower.certificate.leaf(),
-        first,
-        "the bundle with the new CA may not be published yet"
-    );
-    follower.next.as_mut().unwrap().1 -= POLL;
-    follower
-        .take(&secret(&new, Some(old.certificate())), now())
-        .unwrap();
-    let second = follower.certificate.leaf();
-    assert_ne!(second, first);
-    follower.take(&secret(&newest, None), now()).unwrap();
-    assert_ne!(follower.certificate.leaf(), second);
+    let next = Arc::new(made());
+    contents.next = Some(Arc::clone(&next));
+    follower.take(&secret(&contents), now()).unwrap();
+    assert_eq!(follower.certificate.leaf(), first);
+    contents = Contents {
+        previous: Some(contents.current.root().clone()),
+        current: next,
+        next: None,
+    };
+    follower.take(&secret(&contents), now()).unwrap();
+    assert_ne!(follower.certificate.leaf(), first);
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod hostile;
+mod policies;
 
 use axum::http::Request as Http;
 use base64::Engine as _;

@@ -47,6 +47,15 @@ pub(crate) fn for_node_js() -> Result<()> {
     ensure(vec!["python3", "python3-pip"])
 }
 
+/// Makes sure that the load generator of the benchmarks is there.
+pub(crate) fn for_bench() -> Result<()> {
+    ensure(if find("wrk").is_none() {
+        vec!["wrk"]
+    } else {
+        Vec::new()
+    })
+}
+
 fn ensure(mut missing: Vec<&str>) -> Result<()> {
     missing.sort_unstable();
     missing.dedup();

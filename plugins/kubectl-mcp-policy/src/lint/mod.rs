@@ -1,52 +1,52 @@
 //! `lint`: its command line, and the way from files to findings.
 
-mod facts;
-mod files;
 mod judge;
-mod node;
 mod report;
 
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use common::app::CommandLine;
-use common::{Error, Exit, Printer, Result, TerminalArgs};
+use common::{Exit, KubeArgs, Printer, Result, TerminalArgs};
 use jiff::Timestamp;
 use rules::Severity;
 
+use crate::manifests::{Inputs, Read};
+use crate::world::{Setting, World};
 use judge::Located;
 
-/// Check manifests by the cluster's own rules, without a cluster
+/// Check manifests by the cluster's own rules, with or without a cluster
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
-    /// File, directory or - for standard input; may be given several times
-    #[arg(short, long = "filename", value_name = "FILE", required = true)]
-    filename: Vec<PathBuf>,
-    /// File or directory with the policies of the cluster; may be given several times
-    #[arg(long, value_name = "FILE")]
+    #[command(flatten)]
+    inputs: Inputs,
+    /// File, directory or pattern with the policies of the cluster; may be given several times
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
     policy: Vec<PathBuf>,
-    /// Go into the directories of a directory
-    #[arg(short = 'R', long)]
-    recursive: bool,
-    /// Namespace of objects that name none
-    #[arg(short, long, value_name = "NAME", default_value = "default")]
-    namespace: String,
+    /// Look up in the cluster what the rules want to know, with your own rights
+    #[arg(long)]
+    server: bool,
     /// How to print
     #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
     output: Format,
     /// From which severity on the exit code is 1
     #[arg(long, value_enum, default_value = "error", value_name = "SEVERITY")]
     fail_on: FailOn,
+    /// List what could not be checked, and which objects were passed over
+    #[arg(short, long)]
+    verbose: bool,
+    #[command(flatten)]
+    kube: KubeArgs,
     #[command(flatten)]
     terminal: TerminalArgs,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  kubectl mcp lint -f weather.yaml --policy policy.yaml
-  kubectl kustomize overlays/prod | kubectl mcp lint -f -
-  kubectl get mcppolicy -o yaml > policy.yaml
+  kubectl mcp lint weather.yaml --policy policy.yaml
+  kubectl mcp lint -f 'apps/**/*.{yaml,json}' -o github
+  kubectl kustomize overlays/prod | kubectl mcp lint -f - --server
 
 Exit codes: 0 nothing found, 1 found something, 2 wrong command line, 3 something could not be read.";
 
@@ -57,6 +57,8 @@ enum Format {
     Text,
     /// For programs
     Json,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
     /// Annotations of a workflow run on GitHub
     Github,
 }
@@ -79,49 +81,49 @@ impl CommandLine for Cli {
 }
 
 /// Runs the verb.
-pub(crate) fn run(cli: &Cli, printer: &mut Printer) -> Result<Exit> {
-    if cli
-        .filename
-        .iter()
-        .chain(&cli.policy)
-        .filter(|path| path.as_os_str() == "-")
-        .count()
-        > 1
-    {
-        return Err(Error::usage("standard input (-) must be named once"));
-    }
-    let judged = files::read(&cli.filename, cli.recursive)?;
-    let policies = files::read(&cli.policy, cli.recursive)?;
-    let unknown: Vec<_> = judged
-        .objects
-        .iter()
-        .chain(&policies.objects)
-        .filter_map(judge::unknown_kind)
-        .collect();
-    let problems: Vec<_> = judged
-        .problems
-        .iter()
-        .chain(&policies.problems)
-        .chain(&unknown)
-        .collect();
+pub(crate) async fn run(cli: &Cli, printer: &mut Printer) -> Result<Exit> {
+    let (run, policies) = cli.inputs.read(&cli.policy)?;
+    let problems: Vec<_> = run.problems.iter().chain(&policies.problems).collect();
     for problem in &problems {
-        printer.error(problem);
+        printer.error(&problem.error());
     }
-    let facts = facts::gather(
-        &judged.objects,
-        &policies.objects,
-        !cli.policy.is_empty(),
-        &cli.namespace,
-        Timestamp::now(),
-    )?;
-    let findings = judge::judge(&judged.objects, &facts, &cli.namespace);
+    let world = look(cli, &run, &policies, printer).await?;
+    let findings = judge::judge(&run, &world);
     match cli.output {
-        Format::Text => report::text(&findings, printer),
+        Format::Text => report::text(&findings, cli.verbose, printer),
         Format::Json => report::json(&findings, printer),
-        Format::Github => report::github(&findings, printer),
+        Format::Sarif => report::sarif(&findings, &problems, cli.verbose, printer),
+        Format::Github => report::github(&findings, &problems, cli.verbose, printer),
     }
-    report::summary(&findings, judge::count(&judged.objects), printer);
+    report::summary(&findings, &run, cli.verbose, printer);
     Ok(exit(&findings, cli.fail_on, !problems.is_empty()))
+}
+
+/// What the rules may know.
+async fn look(cli: &Cli, run: &Read, policies: &Read, printer: &mut Printer) -> Result<World> {
+    let now = Timestamp::now();
+    let mut setting = Setting {
+        policies_named: !cli.policy.is_empty(),
+        namespace: cli
+            .kube
+            .namespace
+            .clone()
+            .unwrap_or_else(|| "default".to_owned()),
+    };
+    if !cli.server {
+        if cli.kube.context.is_some() || cli.kube.kubeconfig.is_some() || cli.kube.as_user.is_some()
+        {
+            printer.warning("no cluster is asked without --server: --context, --kubeconfig and --as change nothing");
+        }
+        return World::offline(run, policies, &setting, now);
+    }
+    let cluster = cli.kube.connect().await?;
+    setting.namespace.clone_from(&cluster.namespace);
+    let (world, unseen) = World::online(&cluster, run, &setting, now).await?;
+    for sentence in unseen {
+        printer.warning(sentence);
+    }
+    Ok(world)
 }
 
 /// A file that could not be read is worse than a finding: nobody knows what is in it.

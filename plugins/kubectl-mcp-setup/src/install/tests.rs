@@ -214,6 +214,33 @@ fn every_kind_of_ours_is_asked_about_and_deletions_where_a_rule_can_refuse_them(
 }
 
 #[test]
+fn a_server_can_be_deleted_while_the_webhook_is_down_and_whoever_does_it_is_told_what_uses_it() {
+    let hooks = find("ValidatingWebhookConfiguration", names::WEBHOOK_NAME)["webhooks"].clone();
+    let hooks = hooks.as_array().unwrap();
+    assert_eq!(hooks.len(), 2);
+    let hook = &hooks[1];
+    assert_eq!(hook["name"], names::DELETION_WEBHOOK);
+    assert_eq!(hook["failurePolicy"], "Ignore");
+    assert!(hook["timeoutSeconds"].as_u64().unwrap() <= 2);
+    assert_eq!(hook["clientConfig"], hooks[0]["clientConfig"]);
+    let rules = hook["rules"].as_array().unwrap();
+    assert_eq!(rules.len(), 1);
+    assert_eq!(
+        strings(&rules[0]["resources"]),
+        ["mcpservers", "mcpregistries"]
+    );
+    assert_eq!(strings(&rules[0]["operations"]), ["DELETE"]);
+    let condition = hook["matchConditions"][0]["expression"].as_str().unwrap();
+    for controller in [
+        "kube-system:namespace-controller",
+        "kube-system:generic-garbage-collector",
+        "system:kube-controller-manager",
+    ] {
+        assert!(condition.contains(controller), "{condition}");
+    }
+}
+
+#[test]
 fn a_namespace_can_be_deleted_while_the_webhook_is_down() {
     let hook = find("ValidatingWebhookConfiguration", names::WEBHOOK_NAME)["webhooks"][0].clone();
     let conditions = hook["matchConditions"].as_array().unwrap();
@@ -234,6 +261,7 @@ fn the_floor_speaks_of_the_labels_stamps_and_accounts_of_the_other_parts() {
         names::EDITED_BY,
         "MCP0910",
         "MCP0701",
+        "MCP0912",
         "MCP0913",
     ] {
         assert!(stamps.contains(name), "{name}");

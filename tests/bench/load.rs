@@ -1,0 +1,141 @@
+//! `wrk` against one endpoint, and what the process behind it used meanwhile.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::Https;
+
+/// Ticks of `/proc/PID/stat` in a second: Linux has fixed it for programs.
+const TICKS: f64 = 100.0;
+
+/// A process whose use of the machine is read from `/proc`.
+pub(crate) struct Proc(u32);
+
+impl Proc {
+    pub(crate) fn new(id: u32) -> Self {
+        Self(id)
+    }
+
+    /// Seconds on a processor so far.
+    fn cpu(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).expect("the process runs");
+        let (_, fields) = stat.rsplit_once(')').expect("its name is in brackets");
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        ticks
+            .filter_map(|ticks| ticks.parse::<f64>().ok())
+            .sum::<f64>()
+            / TICKS
+    }
+
+    /// Resident memory in MiB.
+    pub(crate) fn rss(&self) -> f64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most resident memory so far, in MiB.
+    pub(crate) fn peak(&self) -> f64 {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, key: &str) -> f64 {
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.0)).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+        kib.expect("Linux says it") / 1024.0
+    }
+}
+
+/// The medians of some rounds.
+pub(crate) struct Row {
+    per_second: f64,
+    p50: f64,
+    p99: f64,
+    cpu: f64,
+    rss: f64,
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:.0} | {:.2} | {:.2} | {:.3} | {:.1}",
+            self.per_second, self.p50, self.p99, self.cpu, self.rss
+        )
+    }
+}
+
+/// Loads an endpoint with one body.
+pub(crate) fn wrk(
+    url: &str,
+    body: &Path,
+    connections: u32,
+    each: Duration,
+    rounds: usize,
+    process: &Proc,
+) -> Row {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/post.lua");
+    let run = |seconds: u64| {
+        let before = process.cpu();
+        let mut command = Command::new("wrk");
+        command
+            .arg("-t1")
+            .arg(format!("-c{connections}"))
+            .arg(format!("-d{seconds}s"));
+        let output = command
+            .arg("-s")
+            .arg(&script)
+            .arg(url)
+            .env("BODY_FILE", body)
+            .env("ACCEPT", "application/json")
+            .output()
+            .expect("wrk is installed");
+        let used = process.cpu() - before;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let json = text.lines().find_map(|line| line.strip_prefix("WRKJSON "));
+        assert!(json.is_some(), "wrk said:\n{text}");
+        let said: Value = serde_json::from_str(json.unwrap_or_default()).expect("JSON");
+        let failed: f64 = ["e_connect", "e_read", "e_write", "e_status", "e_timeout"]
+            .iter()
+            .filter_map(|key| said[*key].as_f64())
+            .sum();
+        assert!(failed == 0.0, "requests failed: {said}");
+        let number = |key: &str| said[key].as_f64().unwrap_or_default();
+        Row {
+            per_second: number("requests") / number("us") * 1e6,
+            p50: number("p50") / 1e3,
+            p99: number("p99") / 1e3,
+            cpu: used / number("requests") * 1e4,
+            rss: process.rss(),
+        }
+    };
+    run(1);
+    let rows: Vec<Row> = (0..rounds).map(|_| run(each.as_secs())).collect();
+    let median = |pick: fn(&Row) -> f64| {
+        let mut values: Vec<f64> = rows.iter().map(pick).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    Row {
+        per_second: median(|row| row.per_second),
+        p50: median(|row| row.p50),
+        p99: median(|row| row.p99),
+        cpu: median(|row| row.cpu),
+        rss: median(|row| row.rss),
+    }
+}
+
+/// Makes sure that the body is one that is allowed: a refusal would be another thing to measure.
+pub(crate) fn is_allowed(https: &Https, path: &str, body: &str) {
+    let (_, answer) = https
+        .post(&format!("/{path}"), body.as_bytes())
+        .expect("an answer");
+    assert!(
+        answer.contains("\"allowed\":true"),
+        "/{path} answered:\n{answer}"
+    );
+}

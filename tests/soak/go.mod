@@ -1,0 +1,3 @@
+module kubectl-mcp.dev/soak
+
+go 1.26
