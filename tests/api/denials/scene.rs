@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tests::{Environment, Said};
 
 use super::page::Printed;
-use crate::door::{delete, write};
+use crate::door::{delete, teams, write};
 use crate::platform::FIXTURES;
 
 /// When the fixtures live.
@@ -73,6 +73,10 @@ impl Scene {
 
     /// Writes what the fixture takes for granted, or says what the API server has against it.
     pub(super) fn set(&self, environment: &Environment) -> Result<(), String> {
+        let elsewhere = |fact: &&Value| !["default", "team-a", "team-b"].contains(&namespace(fact));
+        for fact in self.facts.iter().filter(elsewhere) {
+            teams(environment, &[namespace(fact)]);
+        }
         for fact in &self.facts {
             self.put(
                 environment,
