@@ -1,5 +1,7 @@
 //! Judging one object by every rule.
 
+use std::collections::HashSet;
+
 use api::Enforcement;
 use serde_json::Value;
 
@@ -176,29 +178,25 @@ fn settle_schema(findings: &mut Vec<Finding>, context: &Context<'_>) {
     if context.violations().is_empty() {
         return;
     }
-    let damaged: Vec<&str> = context
-        .violations()
-        .iter()
-        .filter(|v| v.hard)
-        .map(|violation| violation.path.as_str())
-        .collect();
-    findings.retain(|finding| {
-        finding.code == SCHEMA || !damaged.iter().any(|path| is_within(&finding.field, path))
-    });
-    let precise: Vec<String> = findings
+    // Sets, because an object may be made to have thousands of findings.
+    let hard = context.violations().iter().filter(|v| v.hard);
+    let damaged: HashSet<&str> = hard.map(|violation| violation.path.as_str()).collect();
+    findings.retain(|finding| finding.code == SCHEMA || !is_within(&finding.field, &damaged));
+    let precise: HashSet<String> = findings
         .iter()
         .filter(|finding| finding.code != SCHEMA && finding.severity == Severity::Error)
         .map(|finding| finding.field.clone())
         .collect();
     findings.retain(|finding| {
         finding.code != SCHEMA
-            || damaged.contains(&finding.field.as_str())
+            || damaged.contains(finding.field.as_str())
             || !precise.contains(&finding.field)
     });
 }
 
-fn is_within(field: &str, path: &str) -> bool {
-    field
-        .strip_prefix(path)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+/// Whether the field is one of the paths, or below one.
+fn is_within(field: &str, paths: &HashSet<&str>) -> bool {
+    let ends = field.match_indices(['.', '[']).map(|(end, _)| end);
+    ends.chain([field.len()])
+        .any(|end| paths.contains(&field[..end]))
 }

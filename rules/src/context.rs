@@ -17,6 +17,9 @@ use crate::facts::{
 };
 use crate::finding::{Draft, Weight};
 use crate::kind::Kind;
+use crate::parse::image::ImageRef;
+use crate::parse::meant::label;
+use crate::parse::name::{is_dns_1035, longest_name};
 use crate::parse::route::Route;
 use crate::policy::PolicySet;
 use crate::registry::Need;
@@ -140,6 +143,39 @@ impl<'a> Context<'a> {
     /// The catalogue's spec.
     pub fn registry(&self) -> Option<&MCPRegistrySpec> {
         as_registry(&self.typed)
+    }
+
+    /// A name for hints: the server's own, or what it probably was meant to be. A hint must not build on a name that is
+    /// not given or refused itself.
+    pub(crate) fn name_in_hints(&self) -> String {
+        if is_dns_1035(self.name) {
+            return self.name.to_owned();
+        }
+        let image = self
+            .effective
+            .as_ref()
+            .and_then(|effective| effective.image.as_ref());
+        let image = image.and_then(|image| ImageRef::parse(image).ok());
+        let image = image
+            .as_ref()
+            .and_then(|image| image.path().rsplit('/').next());
+        let generated =
+            text(self.object, "/metadata/generateName").map(|stem| stem.trim_end_matches('-'));
+        [Some(self.name), generated, image]
+            .into_iter()
+            .flatten()
+            .find_map(|meant| label(meant, longest_name()))
+            .unwrap_or_else(|| "NAME".to_owned())
+    }
+
+    /// Whether the object is about to be created without a name and without a beginning of one.
+    pub(crate) fn is_nameless(&self) -> bool {
+        let given = |key: &str| {
+            self.object
+                .pointer(key)
+                .is_some_and(|name| !name.is_null() && name != "")
+        };
+        self.creating() && !given("/metadata/name") && !given("/metadata/generateName")
     }
 
     /// What the schema has against the object.

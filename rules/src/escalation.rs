@@ -2,7 +2,7 @@
 //!
 //! Read by [`questions`](crate::questions()) before a request is judged, and by the rule MCP0607.
 
-use api::{Decision, Effect, GROUP, MCPAccessGrant, MCPAccessGrantSpec};
+use api::{Decision, Effect, GROUP, MCPAccessGrant, MCPAccessGrantSpec, ToolRule, Trust};
 use serde_json::Value;
 
 use crate::check::is_terminating;
@@ -64,23 +64,68 @@ fn denies(spec: &MCPAccessGrantSpec) -> bool {
             .any(|rule| rule.decision == Decision::Deny)
 }
 
-/// Whether an update may give more than there was: every change but a new reason, and, where nothing is denied, turning
-/// the grant off or ending it earlier.
+/// Whether an update may give more than there was. Where something is denied, every change but a new reason may; where
+/// nothing is, whatever cannot be seen to give the same or less.
 pub(crate) fn widens(new: &MCPAccessGrantSpec, old: &MCPAccessGrantSpec) -> bool {
     let mut narrowed = old.clone();
     narrowed.reason.clone_from(&new.reason);
-    if !denies(old) {
-        narrowed.disabled |= new.disabled;
-        let earlier = match (&new.expires_at, &old.expires_at) {
-            (Some(new), Some(old)) => new.0 <= old.0,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        if earlier {
-            narrowed.expires_at.clone_from(&new.expires_at);
-        }
+    if *new == narrowed {
+        return false;
     }
-    *new != narrowed
+    denies(old) || !gives_no_more(new, old)
+}
+
+/// Whether `new` gives nothing that `old`, which denies nothing, does not give.
+fn gives_no_more(new: &MCPAccessGrantSpec, old: &MCPAccessGrantSpec) -> bool {
+    fn within<T: PartialEq>(new: &[T], old: &[T]) -> bool {
+        new.iter().all(|item| old.contains(item))
+    }
+    let same = new.server_ref == old.server_ref && new.subject == old.subject;
+    let earlier = match (&new.expires_at, &old.expires_at) {
+        (_, None) => true,
+        (Some(new), Some(old)) => new.0 <= old.0,
+        (None, Some(_)) => false,
+    };
+    // A denial in the place of what was given: both halves need no verb by themselves.
+    let turned = new.effect == Effect::Deny;
+    same && (turned
+        || earlier
+            && (new.disabled || !old.disabled)
+            && new.max_trust <= old.max_trust
+            && within(&new.allowed_side_effects, &old.allowed_side_effects)
+            && within(&new.prompts, &old.prompts)
+            && within(&new.resources, &old.resources)
+            && tools_no_more(&new.tool_rules, &old.tool_rules))
+}
+
+/// Whether rules allow no tool, and none at less trust, that `old` did not allow. Without a rule that allows, all tools
+/// are; of several rules that match, the highest trust counts.
+fn tools_no_more(new: &[ToolRule], old: &[ToolRule]) -> bool {
+    fn allowing(rules: &[ToolRule]) -> Vec<(&str, Trust)> {
+        let allowing = rules.iter().filter(|rule| rule.decision == Decision::Allow);
+        allowing
+            .map(|rule| {
+                (
+                    rule.name.as_str(),
+                    rule.required_trust.unwrap_or(Trust::Low),
+                )
+            })
+            .collect()
+    }
+    let (new, old) = (allowing(new), allowing(old));
+    let may_overlap =
+        |one: &str, other: &str| one == other || one.contains('*') || other.contains('*');
+    old.is_empty()
+        || !new.is_empty()
+            && new.iter().all(|&(name, trust)| {
+                let there = old.iter().any(|&(had, _)| had == name || had == "*");
+                let strict = old.iter().all(|&(had, asked)| {
+                    asked <= trust
+                        || !may_overlap(had, name)
+                        || new.iter().any(|&(kept, asks)| kept == had && asks >= asked)
+                });
+                there && strict
+            })
 }
 
 /// Whether one live grant to exactly the requester, or to one of his groups, covers all that `given` gives. Coverage is
@@ -288,6 +333,103 @@ mod tests {
                 !asked(Some(&allow("bob", &more)), Some(&given), vec![]),
                 "{more}"
             );
+        }
+    }
+
+    /// Whether turning `old` into `new` needs the verb.
+    fn change(old: &Value, new: &Value) -> bool {
+        asked(Some(&allow("bob", new)), Some(&allow("bob", old)), vec![])
+    }
+
+    #[test]
+    fn giving_less_needs_no_verb_and_giving_more_does() {
+        let rule = |name: &str, trust: &str| json!({"name": name, "requiredTrust": trust});
+        for (less, more) in [
+            (json!({"maxTrust": "low"}), json!({"maxTrust": "high"})),
+            (json!({}), json!({"allowedSideEffects": ["read", "write"]})),
+            (json!({"allowedSideEffects": []}), json!({})),
+            (json!({"disabled": true}), json!({})),
+            (
+                json!({"expiresAt": "2026-06-01T12:30:00Z"}),
+                json!({"expiresAt": "2026-06-01T13:00:00Z"}),
+            ),
+            (json!({"expiresAt": "2026-06-01T12:30:00Z"}), json!({})),
+            (json!({"prompts": ["a"]}), json!({"prompts": ["a", "b*"]})),
+            (json!({"resources": []}), json!({"resources": ["*"]})),
+            (
+                json!({"toolRules": [{"name": "forecast"}]}),
+                json!({"toolRules": []}),
+            ),
+            (
+                json!({"toolRules": [{"name": "forecast"}]}),
+                json!({"toolRules": [{"name": "*"}]}),
+            ),
+            (
+                json!({"toolRules": [rule("forecast", "high")]}),
+                json!({"toolRules": [rule("forecast", "medium")]}),
+            ),
+            (
+                json!({"toolRules": [rule("*", "low"), rule("delete*", "high")]}),
+                json!({"toolRules": [rule("*", "low")]}),
+            ),
+            (
+                json!({"toolRules": [{"name": "a"}]}),
+                json!({"toolRules": [{"name": "a"}, rule("b", "high")]}),
+            ),
+            (
+                json!({"toolRules": [{"name": "a"}, {"name": "b", "decision": "deny"}]}),
+                json!({"toolRules": [{"name": "a"}]}),
+            ),
+            (
+                json!({"toolRules": [{"name": "b", "decision": "deny"}]}),
+                json!({"toolRules": []}),
+            ),
+            (json!({"effect": "Deny"}), json!({"maxTrust": "high"})),
+        ] {
+            assert!(!change(&more, &less), "{more} to {less}");
+            assert!(change(&less, &more), "{less} to {more}");
+        }
+    }
+
+    #[test]
+    fn what_gives_less_here_and_more_there_needs_the_verb() {
+        let rules = |rules: Value| json!({"toolRules": rules});
+        let high = |name: &str| json!({"name": name, "requiredTrust": "high"});
+        for (old, new) in [
+            (
+                json!({"maxTrust": "high"}),
+                json!({"maxTrust": "low", "allowedSideEffects": ["read", "write"]}),
+            ),
+            // Without a rule that allows, every other tool is allowed.
+            (
+                rules(json!([{"name": "a"}])),
+                rules(json!([{"name": "a", "decision": "deny"}])),
+            ),
+            // Of both rules the higher trust counted.
+            (
+                rules(json!([high("*"), {"name": "a"}])),
+                rules(json!([{"name": "a"}])),
+            ),
+            (
+                rules(json!([high("a"), {"name": "b"}])),
+                rules(json!([{"name": "c"}])),
+            ),
+            (json!({}), json!({"subject": {"humanID": "eve"}})),
+            (json!({}), json!({"serverRef": {"name": "other"}})),
+            // One denial stays and another goes.
+            (
+                rules(
+                    json!([{"name": "a", "decision": "deny"}, {"name": "b", "decision": "deny"}]),
+                ),
+                rules(json!([{"name": "a", "decision": "deny"}])),
+            ),
+            // The same denials, and less given: a denial is looked at as a whole.
+            (
+                json!({"maxTrust": "high", "toolRules": [{"name": "a", "decision": "deny"}]}),
+                json!({"maxTrust": "low", "toolRules": [{"name": "a*", "decision": "deny"}]}),
+            ),
+        ] {
+            assert!(change(&old, &new), "{old} to {new}");
         }
     }
 }

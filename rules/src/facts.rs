@@ -288,7 +288,7 @@ impl Facts {
     }
 
     /// The policies that select the namespace of the judged object. Unknown policies select nothing; where only the
-    /// namespace's labels are unknown, every policy that does not exclude it by name is taken to select it.
+    /// namespace's labels are unknown, every policy that its name does not rule out is taken to select it.
     pub fn selected(&self, namespace: &str) -> Arc<PolicySet> {
         if let Some(selection) = &self.selection {
             return Arc::clone(selection);

@@ -41,6 +41,7 @@ pub use kind::{Kind, kind_of};
 pub use policy::{Mention, PolicySet, Selection, Unmet, matches, select};
 pub use questions::questions;
 pub use registry::{Class, Meta, Need, REGISTRY, Rule, find};
+pub use rules::HARMLESS_ANNOTATIONS;
 pub use violations::violations;
 
 #[cfg(test)]

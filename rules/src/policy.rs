@@ -54,12 +54,23 @@ impl PolicySet {
         )
     }
 
-    /// The policies for a namespace whose labels nobody knows: all that do not exclude it by name.
+    /// The policies for a namespace of which only the name is known: all that the name does not rule out. Those that
+    /// speak of it whatever its labels are is what [`Self::certain`] says.
     pub fn assume(policies: &[Arc<MCPPolicy>], namespace: &str) -> Self {
         Self::sorted(
             policies
                 .iter()
-                .filter(|policy| !excludes(&policy.spec, namespace)),
+                .filter(|policy| !rules_out(&policy.spec, namespace)),
+        )
+    }
+
+    /// The policies that speak of a namespace whatever its labels are: those without a selector, and those that select
+    /// by its name alone.
+    pub fn certain(policies: &[Arc<MCPPolicy>], namespace: &str) -> Self {
+        Self::sorted(
+            policies
+                .iter()
+                .filter(|policy| !rules_out(&policy.spec, namespace) && is_by_name(&policy.spec)),
         )
     }
 
@@ -217,6 +228,30 @@ fn excludes(spec: &MCPPolicySpec, namespace: &str) -> bool {
     spec.exclude_namespaces
         .iter()
         .any(|excluded| excluded == namespace)
+}
+
+/// Whether the name of a namespace is enough to say that a policy does not speak of it. Without a name nothing is.
+fn rules_out(spec: &MCPPolicySpec, namespace: &str) -> bool {
+    if namespace.is_empty() {
+        return false;
+    }
+    let labels = with_name(&BTreeMap::new(), namespace);
+    let mut unmet = spec
+        .namespace_selector
+        .iter()
+        .flat_map(|selector| all_unmet(selector, &labels));
+    excludes(spec, namespace) || unmet.any(|unmet| unmet.key == NAMESPACE_NAME)
+}
+
+/// Whether a policy selects by no label but the namespace's name.
+fn is_by_name(spec: &MCPPolicySpec) -> bool {
+    spec.namespace_selector.iter().all(|selector| {
+        let labels = selector.match_labels.iter().flatten().map(|(key, _)| key);
+        let expressions = selector.match_expressions.iter().flatten();
+        labels
+            .chain(expressions.map(|requirement| &requirement.key))
+            .all(|key| key == NAMESPACE_NAME)
+    })
 }
 
 /// Labels of a namespace, with the one that every namespace carries.

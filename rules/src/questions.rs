@@ -1,6 +1,6 @@
 //! What must be asked of the API server about the requester before an object can be judged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::names::{MANAGED_BY, OPERATOR, SERVER_LABEL};
 use api::{GROUP, Subject};
@@ -64,8 +64,8 @@ pub fn questions(new: Option<&Value>, old: Option<&Value>, facts: &Facts) -> Vec
 /// How many Secrets are asked about one by one. Somebody who names more at once must be able to get all.
 const MOST_SECRETS: usize = 32;
 
-/// To be asked where Secrets are named that were not named before: whether the requester himself may get them. Each with
-/// the first place that names it.
+/// To be asked where Secrets, or keys of them, are named that were not named before: whether the requester himself may get
+/// them. Each with the first place that names it.
 pub(crate) fn read_secrets(
     new: &Value,
     old: Option<&Value>,
@@ -74,17 +74,12 @@ pub(crate) fn read_secrets(
     if !new.get("spec").is_some_and(speaks_of_secrets) || old.is_some_and(is_terminating) {
         return Vec::new();
     }
-    let before: BTreeSet<String> = old
-        .map(secrets_of)
-        .unwrap_or_default()
-        .into_iter()
-        .map(|reference| reference.name)
-        .collect();
+    let before = old.map(|old| given(&secrets_of(old))).unwrap_or_default();
     let mut seen = BTreeSet::new();
     let named: Vec<Reference> = secrets_of(new)
         .into_iter()
         .filter(|reference| {
-            !before.contains(&reference.name)
+            !is_covered(reference, &before)
                 && seen.insert(reference.name.clone())
                 && !consents(new, &reference.name, facts)
         })
@@ -110,6 +105,33 @@ pub(crate) fn read_secrets(
             (reference, question(name))
         })
         .collect()
+}
+
+/// What was given of Secrets: by name the keys, or nothing where all of them were.
+fn given(references: &[Reference]) -> BTreeMap<String, Option<BTreeSet<String>>> {
+    let mut given: BTreeMap<String, Option<BTreeSet<String>>> = BTreeMap::new();
+    for reference in references {
+        let keys = given
+            .entry(reference.name.clone())
+            .or_insert_with(|| Some(BTreeSet::new()));
+        if reference.keys.is_empty() {
+            *keys = None;
+        } else if let Some(keys) = keys {
+            keys.extend(reference.keys.iter().map(|(_, key)| key.clone()));
+        }
+    }
+    given
+}
+
+/// Whether a reference asks for nothing that was not given before: another key of the same Secret is another secret.
+fn is_covered(reference: &Reference, before: &BTreeMap<String, Option<BTreeSet<String>>>) -> bool {
+    match before.get(&reference.name) {
+        None => false,
+        Some(None) => true,
+        Some(Some(keys)) => {
+            !reference.keys.is_empty() && reference.keys.iter().all(|(_, key)| keys.contains(key))
+        }
+    }
 }
 
 /// Whether some key of a spec has to do with a Secret: most do not, and need not be read for it.

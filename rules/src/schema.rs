@@ -4,6 +4,7 @@
 //! once. So this walks the schema itself, and hands back a spec that the typed rules can read: what does not fit is
 //! taken away or replaced by something neutral, and noted.
 
+mod hints;
 mod patterns;
 mod shape;
 
@@ -76,11 +77,33 @@ static SHAPES: LazyLock<Vec<(Kind, Shape)>> = LazyLock::new(|| {
     Kind::ALL.into_iter().map(shape).collect()
 });
 
+/// The most violations that are kept.
+const MOST_VIOLATIONS: usize = 1000;
+
 /// How many violations may have been noted before hints are no longer looked for.
 const HINTED: usize = 100;
 
 /// What stands at the top of every object.
 const TOP_LEVEL: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+
+/// What `metadata` may have: fields of `ObjectMeta`, of which the CRD's schema does not speak.
+const METADATA: [&str; 15] = [
+    "annotations",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "labels",
+    "managedFields",
+    "name",
+    "namespace",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
 
 /// The schema of a kind's spec.
 fn schema_of(kind: Kind) -> &'static Value {
@@ -153,9 +176,11 @@ pub(crate) fn read(kind: Kind, object: &Value) -> (Typed, Vec<Violation>) {
 /// Reads an object that the schema has nothing against, without a copy of it.
 fn read_right(kind: Kind, object: &Value) -> Option<Typed> {
     let known = |key: &String| TOP_LEVEL.contains(&key.as_str());
+    let of_metadata = |key: &String| METADATA.contains(&key.as_str());
+    let mut metadata = keys(object.get("metadata"));
     let spec = object.get("spec")?;
     let (_, shape) = SHAPES.iter().find(|(known, _)| *known == kind)?;
-    if !object.as_object()?.keys().all(known) || !shape.fits(spec) {
+    if !object.as_object()?.keys().all(known) || !metadata.all(of_metadata) || !shape.fits(spec) {
         return None;
     }
     Some(match kind {
@@ -168,6 +193,14 @@ fn read_right(kind: Kind, object: &Value) -> Option<Typed> {
         Kind::Resource => Typed::Resource(Box::deserialize(spec).ok()?),
         Kind::Registry => Typed::Registry(Box::deserialize(spec).ok()?),
     })
+}
+
+/// The keys of a mapping; none of anything else.
+fn keys(value: Option<&Value>) -> impl Iterator<Item = &String> {
+    value
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(Map::keys)
 }
 
 /// Names of fields that a text of ours has and the schema does not.
@@ -191,10 +224,10 @@ impl Walk {
         value: Option<&Value>,
         message: impl Into<String>,
     ) -> &mut Violation {
-        let value = value
-            .filter(|_| !path.starts_with("spec.env["))
-            .and_then(short);
+        let value = value.filter(|_| is_quotable(path)).and_then(short);
         let message = message.into();
+        // Nobody reads more; the last place is written over, so that an object made to have many costs little.
+        self.violations.truncate(MOST_VIOLATIONS - 1);
         let at = self.violations.len();
         self.violations.push(Violation {
             path: path.to_owned(),
@@ -220,17 +253,19 @@ impl Walk {
         let meant = (self.violations.len() < HINTED)
             .then(|| near::meant(key, known))
             .flatten();
-        let message = "is not a field of the schema and would be dropped";
+        let message = "is not a field of the schema: kubectl refuses it, other clients drop it";
         let violation = self.push(path, false, None, message);
         violation.unknown = true;
         violation.hint = meant.map(|meant| format!("did you mean '{meant}'?"));
     }
 
     fn top_level(&mut self, object: &Value) {
-        for key in object.as_object().into_iter().flat_map(Map::keys) {
-            if !TOP_LEVEL.contains(&key.as_str()) {
-                self.unknown(&escape(key), key, TOP_LEVEL.into_iter());
-            }
+        for key in keys(Some(object)).filter(|key| !TOP_LEVEL.contains(&key.as_str())) {
+            self.unknown(&escape(key), key, TOP_LEVEL.into_iter());
+        }
+        for key in keys(object.get("metadata")).filter(|key| !METADATA.contains(&key.as_str())) {
+            let path = format!("metadata.{}", escape(key));
+            self.unknown(&path, key, METADATA.into_iter());
         }
     }
 
@@ -248,22 +283,29 @@ impl Walk {
             Some("array") => self.array(schema, value, path),
             Some("string") => self.string(schema, value, path),
             Some("integer") => self.integer(schema, value, path),
-            Some("number") => self.is(value.is_number(), value, path, "must be a number"),
-            Some("boolean") => self.is(value.is_boolean(), value, path, "must be true or false"),
+            Some("number") => {
+                let fits = value.is_number();
+                self.is(fits, schema, value, path, "must be a number")
+            }
+            Some("boolean") => {
+                let fits = value.is_boolean();
+                self.is(fits, schema, value, path, "must be true or false")
+            }
             _ => true,
         }
     }
 
-    fn is(&mut self, fits: bool, value: &Value, path: &str, message: &str) -> bool {
+    fn is(&mut self, fits: bool, schema: &Value, value: &Value, path: &str, message: &str) -> bool {
         if !fits {
-            self.hard(path, Some(value), message);
+            let hint = hints::of_type(schema, value, is_quotable(path));
+            self.push(path, true, Some(value), message).hint = hint;
         }
         fits
     }
 
     fn object(&mut self, schema: &Value, value: &mut Value, path: &str) -> bool {
         let Value::Object(map) = value else {
-            return self.is(false, value, path, "must be a mapping");
+            return self.is(false, schema, value, path, "must be a mapping");
         };
         let preserve =
             schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true));
@@ -321,7 +363,7 @@ impl Walk {
 
     fn array(&mut self, schema: &Value, value: &mut Value, path: &str) -> bool {
         let Value::Array(items) = value else {
-            return self.is(false, value, path, "must be a list");
+            return self.is(false, schema, value, path, "must be a list");
         };
         if let Some(most) = schema.get("maxItems").and_then(Value::as_u64)
             && items.len() as u64 > most
@@ -381,7 +423,7 @@ impl Walk {
 
     fn string(&mut self, schema: &Value, value: &Value, path: &str) -> bool {
         let Some(text) = value.as_str() else {
-            return self.is(false, value, path, "must be a string");
+            return self.is(false, schema, value, path, "must be a string");
         };
         if let Some(words) = schema.get("enum").and_then(Value::as_array)
             && !words.contains(value)
@@ -403,6 +445,7 @@ impl Walk {
         {
             return self.is(
                 false,
+                schema,
                 value,
                 path,
                 "must be a time such as 2030-01-31T12:00:00Z",
@@ -432,19 +475,20 @@ impl Walk {
         } else if let Some(pattern) = schema.get("pattern").and_then(Value::as_str)
             && let Some(requirement) = patterns::violated(pattern, text)
         {
-            self.soft(path, value, requirement);
+            self.push(path, false, Some(value), requirement).hint =
+                hints::of_pattern(pattern, text);
         }
         true
     }
 
     fn integer(&mut self, schema: &Value, value: &Value, path: &str) -> bool {
         let Some(number) = value.as_i64() else {
-            return self.is(false, value, path, "must be a whole number");
+            return self.is(false, schema, value, path, "must be a whole number");
         };
         if schema.get("format").and_then(Value::as_str) == Some("int32")
             && i32::try_from(number).is_err()
         {
-            return self.is(false, value, path, "must be less than 2147483648");
+            return self.is(false, schema, value, path, "must be less than 2147483648");
         }
         let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
         #[expect(
@@ -498,6 +542,11 @@ impl Walk {
             .or_else(|_| serde_json::from_value(Value::Object(base)))
             .ok()
     }
+}
+
+/// Whether the value of a field may be printed: those of `env` may be secrets.
+fn is_quotable(path: &str) -> bool {
+    !path.starts_with("spec.env[")
 }
 
 /// A scalar as it may be quoted.

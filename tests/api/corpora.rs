@@ -9,7 +9,7 @@ use std::fs;
 use serde_json::{Value, json};
 use tests::{Environment, Said, fixture};
 
-use crate::door::{Door, Verdict, codes, delete, teams, write};
+use crate::door::{Door, Verdict, codes, delete, ingress_class, teams, write};
 use crate::platform::Platform;
 
 /// What hosts and paths are judged by.
@@ -304,9 +304,7 @@ fn every_row_of_hosts_and_paths_has_its_verdict_by_every_door() {
         .collect();
     let owners: Vec<&str> = owners.into_iter().collect();
     teams(environment, &owners);
-    let class = json!({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "traefik"},
-                       "spec": {"controller": "traefik.io/ingress-controller"}});
-    write(environment, &class);
+    write(environment, &ingress_class("traefik"));
     let webhook = platform.start_webhook();
     let door = Door::of(environment, &webhook);
     let mut tally = Tally::default();

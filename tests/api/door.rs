@@ -9,7 +9,7 @@ use tests::{Environment, Https, eventually};
 use crate::platform::{FIXTURES, WEBHOOK_LABEL, Webhook};
 
 /// Where the markers are that show how far the webhook has read.
-const MARKERS: &str = "team-markers";
+pub(crate) const MARKERS: &str = "team-markers";
 
 /// What the rules said to one object, by whatever door.
 #[derive(Clone, Debug, Default)]
@@ -199,7 +199,14 @@ impl<'a> Door<'a> {
 
 impl Drop for Door<'_> {
     fn drop(&mut self) {
-        // An operator that a later test starts would hold the cluster to the markers' policy.
+        self.forget();
+    }
+}
+
+impl Door<'_> {
+    /// Takes the markers away: rules about policies count them, and an operator that a later test starts would hold
+    /// the cluster to their policy.
+    pub(crate) fn forget(&self) {
         for arguments in [["mcppolicy", "markers"], ["mcpserver", "marker"]] {
             let past = [
                 "delete",
@@ -228,6 +235,14 @@ pub(crate) fn teams(environment: &Environment, names: &[&str]) {
             .kubectl_with(&arguments, &namespace.to_string())
             .expect_ok();
     }
+}
+
+/// An IngressClass.
+pub(crate) fn ingress_class(name: &str) -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": name},
+        "spec": {"controller": format!("test.kubectl-mcp.dev/{name}")}
+    })
 }
 
 /// Writes an object past the webhook.

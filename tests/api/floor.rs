@@ -22,6 +22,8 @@ fn what_cel_can_say_of_a_policy_holds_without_the_webhook() {
     let environment = &platform.environment;
     checks::every_field_that_the_floor_knows_is_held(environment);
     checks::an_update_passes_that_leaves_alone_what_a_check_reads(environment);
+    checks::annotations_are_held_where_no_policy_lists_them(environment);
+    checks::scaling_keeps_to_the_limit(environment);
     checks::two_policies_must_both_be_met(environment);
     life::each_action_has_its_objects_and_its_effect(environment);
     life::what_somebody_changed_is_put_right(environment);

@@ -10,7 +10,7 @@ use tests::recorded::{Recorder, repository};
 use tests::{Environment, Said, eventually};
 
 use crate::denials::grant_rights;
-use crate::door::{Door, delete, teams};
+use crate::door::{Door, delete, ingress_class, teams, write};
 use crate::platform::Platform;
 
 const FOLDER: &str = "tests/fixtures/transcripts";
@@ -89,6 +89,19 @@ fn plain_kubectl_prints_what_the_transcripts_hold() {
     grant_rights(environment);
     let mut webhook = platform.start_webhook();
     let door = Door::of(environment, &webhook);
+    write(environment, &ingress_class("traefik"));
+    eventually("the webhook sees the ingress class", || {
+        let server = serde_json::json!({
+            "apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPServer",
+            "metadata": {"name": "probe", "namespace": "team-a"}, "spec": {"image": "ghcr.io/acme/weather:1.2.3"}
+        });
+        let verdict = door.create(&server);
+        if verdict.accepted && !verdict.warnings.contains(&"MCP0208".to_owned()) {
+            Ok(())
+        } else {
+            Err(verdict.text)
+        }
+    });
     let folder = tempfile::tempdir().expect("a temporary folder");
     for entry in fs::read_dir(repository().join(FOLDER)).expect("the files are there") {
         let entry = entry.expect("it can be read");

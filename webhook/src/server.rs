@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response as HttpResponse};
 use axum::routing::post;
 use futures::StreamExt as _;
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::Published;
@@ -34,14 +34,22 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(3);
 /// How much all bodies together may hold, in KiB.
 const BODIES_KIB: usize = 64 << 10;
 
+/// From which size on a body waits for its turn, in bytes: ordinary reviews are a tenth of it.
+const LARGE: usize = 64 << 10;
+/// How long it waits.
+const TURN_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// What the handlers share.
 pub struct App {
     published: Published,
     asker: Asker,
     metrics: Metrics,
     slots: Semaphore,
+    /// Large bodies are judged one after the other.
+    large: Semaphore,
     bodies: Arc<Semaphore>,
     body_timeout: Duration,
+    turn_timeout: Duration,
     draining: CancellationToken,
 }
 
@@ -61,8 +69,10 @@ impl App {
             asker,
             metrics,
             slots,
+            large: Semaphore::new(1),
             bodies,
             body_timeout: BODY_TIMEOUT,
+            turn_timeout: TURN_TIMEOUT,
             draining,
         }
     }
@@ -155,6 +165,7 @@ async fn serve(app: &App, door: Door, request: HttpRequest) -> Result<HttpRespon
     let judged = async {
         check_content_type(request.headers())?;
         let (body, _kept) = read(app, request).await?;
+        let _turn = turn(app, body.len()).await?;
         let _slot = app.slots.try_acquire().map_err(|_| Rejection::Busy)?;
         let review = judge(app, door, &body).await?;
         serde_json::to_vec(&review).map_err(Rejection::Unwritable)
@@ -165,6 +176,18 @@ async fn serve(app: &App, door: Door, request: HttpRequest) -> Result<HttpRespon
         tracing::debug!(door = door.as_str(), reason, %rejection, "turned a request away");
     })?;
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// The turn of a large body. Judging cannot be interrupted, so that large ones side by side would take every processor
+/// from the small ones.
+async fn turn(app: &App, length: usize) -> Result<Option<SemaphorePermit<'_>>, Rejection> {
+    if length < LARGE {
+        return Ok(None);
+    }
+    match tokio::time::timeout(app.turn_timeout, app.large.acquire()).await {
+        Ok(turn) => Ok(turn.ok()),
+        Err(_) => Err(Rejection::Busy),
+    }
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Rejection> {

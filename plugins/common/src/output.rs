@@ -1,7 +1,7 @@
 //! `-o table|wide|json|yaml|name` and `--dry-run`: objects as kubectl prints them.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 use crate::printer::Printer;
@@ -82,6 +82,44 @@ pub fn tree(object: &impl Serialize) -> Value {
         metadata.remove("managedFields");
     }
     value
+}
+
+/// A copy of the manifest that kubectl leaves in the object.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Takes out of an object what nobody writes: its status, and what the API server and kubectl keep in its metadata.
+pub fn strip(object: &mut Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.remove("status");
+    }
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return;
+    };
+    for field in [
+        "managedFields",
+        "creationTimestamp",
+        "generation",
+        "resourceVersion",
+        "uid",
+        "selfLink",
+    ] {
+        metadata.remove(field);
+    }
+    remove_annotations(metadata, &[LAST_APPLIED]);
+}
+
+/// Takes annotations out of an object's metadata, and with the last of them their map.
+pub fn remove_annotations(metadata: &mut Map<String, Value>, names: &[&str]) {
+    let Some(annotations) = metadata
+        .get_mut("annotations")
+        .and_then(Value::as_object_mut)
+    else {
+        return;
+    };
+    annotations.retain(|name, _| !names.contains(&name.as_str()));
+    if annotations.is_empty() {
+        metadata.remove("annotations");
+    }
 }
 
 /// `mcpserver.kubectl-mcp.dev/weather` of an object.
@@ -191,6 +229,20 @@ mod tests {
     fn managed_fields_are_not_shown() {
         let object = tree(&json!({"metadata": {"name": "w", "managedFields": [1]}}));
         assert_eq!(object, json!({"metadata": {"name": "w"}}));
+    }
+
+    #[test]
+    fn what_nobody_writes_is_stripped() {
+        let mut object = json!({
+            "kind": "X", "spec": {"a": 1}, "status": {"b": 2},
+            "metadata": {"name": "w", "uid": "u", "resourceVersion": "1", "generation": 2, "creationTimestamp": "t",
+                         "managedFields": [], "annotations": {LAST_APPLIED: "{}"}}
+        });
+        strip(&mut object);
+        assert_eq!(
+            object,
+            json!({"kind": "X", "spec": {"a": 1}, "metadata": {"name": "w"}})
+        );
     }
 
     #[test]

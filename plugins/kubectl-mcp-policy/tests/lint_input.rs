@@ -138,6 +138,84 @@ fn patterns_directories_and_several_names_are_one_run() {
 }
 
 #[test]
+fn a_run_that_looks_at_nothing_is_no_success() {
+    let home = tempfile::tempdir().unwrap();
+    write(
+        home.path(),
+        "apps/a/server.yaml",
+        SERVER.replace("8091", "8088"),
+    );
+    write(
+        home.path(),
+        "other/deployment.yaml",
+        "apiVersion: apps/v1\nkind: Deployment\n",
+    );
+    write(
+        home.path(),
+        "other/a/server.yaml",
+        SERVER.replace("8091", "8088"),
+    );
+    write(home.path(), "notes/notes.md", "words");
+    write(home.path(), "empty.yaml", "# nothing\n");
+    let hint = "hint: add -R: there are manifests in its directories";
+    for (args, code, words, deeper) in [
+        (
+            &["-f", "apps"][..],
+            3,
+            "cannot read apps: no file in it is a manifest",
+            true,
+        ),
+        (&["-f", "apps", "empty.yaml"], 3, "cannot read apps: ", true),
+        (
+            &["-f", "notes"],
+            3,
+            "cannot read notes: no file in it is a manifest",
+            false,
+        ),
+        (&["-R", "-f", "notes"], 3, "cannot read notes: ", false),
+        (
+            &["empty.yaml"],
+            3,
+            "cannot read empty.yaml: there is no object in it",
+            false,
+        ),
+        (
+            &["other"],
+            0,
+            "the one object that was read is of another kind",
+            true,
+        ),
+        (&["-R", "other"], 0, "in 1 object", false),
+        (&["-R", "apps"], 0, "in 1 object", false),
+    ] {
+        let output = command("lint", args)
+            .current_dir(home.path())
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        assert!(said.contains(words), "{args:?}: {said}");
+        assert_eq!(said.contains(hint), deeper, "{args:?}: {said}");
+    }
+    // `helm template` that failed leaves nothing in the pipe.
+    let output = stdin("");
+    assert_eq!(output.status.code(), Some(3), "{}", all(&output));
+}
+
+#[test]
+fn an_object_that_is_meant_to_be_ours_is_not_passed_over_too() {
+    let input = b"apiVersion: kubectl-mcp.dev/v1\nkind: MCPServer\nmetadata: {name: w}\n";
+    let output = with_input("lint", &["-v", "-"], input);
+    assert_eq!(output.status.code(), Some(3));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("there is no kind 'MCPServer' in 'kubectl-mcp.dev/v1'")
+            && !said.contains("Passed over"),
+        "{said}"
+    );
+}
+
+#[test]
 fn the_objects_of_a_run_are_facts_for_each_other() {
     let server = |namespace: &str, name: &str, host: &str| {
         format!(

@@ -139,13 +139,42 @@ fn what_was_not_checked_is_listed_when_asked_and_never_passes_for_well() {
     let verbose = command("lint", &["-v", "good.yaml"]).output().unwrap();
     let line = text(&verbose.stdout);
     assert!(
-        line.contains(": unchecked: not checked: ") && line.contains("(MCP0205)"),
+        line.contains(": unchecked: the ") && line.contains("(MCP0205)"),
         "{line}"
     );
     let json = command("lint", &["good.yaml", "-o", "json"])
         .output()
         .unwrap();
     assert!(codes(&json, "unchecked").contains(&"MCP0205".to_owned()));
+}
+
+#[test]
+fn what_is_missing_is_named_and_nothing_that_was_given() {
+    let said = |args: &[&str]| {
+        let output = command("lint", args).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", all(&output));
+        let stderr = text(&output.stderr);
+        let lines = stderr
+            .lines()
+            .filter(|line| line.starts_with("Not checked"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let neither = said(&["good.yaml"]);
+    let [cluster, policies] = neither.as_slice() else {
+        panic!("{neither:?}")
+    };
+    assert!(
+        cluster.contains("takes the cluster (--server)") && cluster.contains("MCP0205"),
+        "{cluster}"
+    );
+    assert!(
+        policies.contains("takes the policies (--policy or --server)")
+            && policies.contains("MCP0102"),
+        "{policies}"
+    );
+    let with = said(&["good.yaml", "--policy", "policy.yaml"]);
+    assert_eq!(with.len(), 1, "{with:?}");
+    assert!(!with[0].contains("--policy"), "{with:?}");
 }
 
 #[test]

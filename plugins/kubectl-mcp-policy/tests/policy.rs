@@ -11,7 +11,9 @@ apiVersion: kubectl-mcp.dev/v1alpha1
 kind: MCPPolicy
 metadata: {name: default}
 spec:
-  defaults: {ingressHost: mcp.example.com}
+  defaults:
+    ingressHost: mcp.example.com
+    resources: {limits: {memory: 256Mi, cpu: 500m}, requests: {cpu: 50m}}
   images: {allowedRegistries: [ghcr.io/acme, quay.io/acme]}
 ---
 apiVersion: kubectl-mcp.dev/v1alpha1
@@ -128,8 +130,13 @@ fn people_get_tables_and_yaml_is_yaml() {
         .output()
         .unwrap();
     let said = text(&output.stdout);
+    for line in said.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
     for line in [
         "POLICY    SPEAKS   WHY",
+        "defaults.resources.limits.memory",
+        "defaults.resources.requests.cpu",
         "FIELD",
         "RULE",
         "images.allowedRegistries",
@@ -150,6 +157,30 @@ fn people_get_tables_and_yaml_is_yaml() {
 }
 
 #[test]
+fn the_examples_of_the_help_run_as_they_stand() {
+    let home = tempfile::tempdir().unwrap();
+    support::write(home.path(), "policy.yaml", POLICIES);
+    let help = command("policy", &["explain", "--help"]).output().unwrap();
+    let begin = "  kubectl mcp policy ";
+    let help = text(&help.stdout);
+    // Those with a cluster are run where there is one; that all of them are command lines is a test of the binary.
+    let lines: Vec<_> = help
+        .lines()
+        .filter_map(|line| line.strip_prefix(begin))
+        .filter(|line| line.contains("--policy"))
+        .collect();
+    assert!(!lines.is_empty(), "{help}");
+    for line in lines {
+        let words: Vec<_> = line.split(' ').collect();
+        let output = command("policy", &words)
+            .current_dir(home.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{line}: {}", all(&output));
+    }
+}
+
+#[test]
 fn what_is_no_policy_ends_with_three_and_a_wrong_command_line_with_two() {
     let nothing = written("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n");
     let broken = written(
@@ -166,6 +197,7 @@ fn what_is_no_policy_ends_with_three_and_a_wrong_command_line_with_two() {
         let path = file.path().to_str().unwrap();
         for arguments in [
             vec!["test", "-f", path],
+            vec!["test", path],
             vec!["explain", "n", "--policy", path],
         ] {
             let output = command("policy", &arguments).output().unwrap();

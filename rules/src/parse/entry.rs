@@ -98,8 +98,14 @@ pub fn meant(entry: &str) -> Option<String> {
     if let Some((_, rest)) = text.split_once("://") {
         text = rest.to_owned();
     }
-    if let Some((rest, _)) = text.split_once('@') {
-        text = rest.to_owned();
+    // Before a digest stands the registry; before another '@' stand a user and a password, which are never repeated.
+    while let Some((rest, after)) = text.rsplit_once('@') {
+        let kept = if after.starts_with("sha") && after.contains(':') && !after.contains('/') {
+            rest
+        } else {
+            after
+        };
+        text = kept.to_owned();
     }
     let text = text.trim_end_matches(['*', '/']);
     let text = match text.split_once('/') {
@@ -133,6 +139,9 @@ mod tests {
             ("ghcr.io/acme/x:1", Some("ghcr.io/acme/x")),
             ("*.example.com", None),
             ("ghcr.io", None),
+            ("ghcr.io/acme@sha256:00", Some("ghcr.io/acme")),
+            ("https://bob:1234@ghcr.io/acme", Some("ghcr.io/acme")),
+            ("bob:1234@ghcr.io", Some("ghcr.io")),
         ] {
             assert_eq!(meant(entry).as_deref(), expected, "{entry}");
         }

@@ -3,12 +3,16 @@
 //! ASCII only, no case folding, no Unicode normalisation, no URL parser. The host is compared exactly, port included;
 //! the path by whole segments.
 
+use crate::parse::url;
+
 /// The longest text that is looked at.
 pub const MAX_LENGTH: usize = 4096;
 /// The longest path of a repository.
 pub const MAX_PATH: usize = 255;
 /// The longest tag.
 pub const MAX_TAG: usize = 128;
+/// How a digest begins, right or wrong.
+const DIGESTS: [&str; 4] = ["sha256:", "sha384:", "sha512:", "md5:"];
 const HUB: &str = "docker.io";
 const HUB_LEGACY: &str = "index.docker.io";
 const OFFICIAL: &str = "library/";
@@ -68,6 +72,17 @@ impl Error {
                 "must have a digest such as sha256: and 64 lower-case hexadecimal digits after '@'"
             }
         }
+    }
+}
+
+/// The text as it may be quoted: without what may be a password before '@', and without what follows '?'. What stands
+/// before a digest is none.
+pub fn quotable(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((rest, digest)) if DIGESTS.iter().any(|begin| digest.starts_with(begin)) => {
+            format!("{}@{digest}", url::quotable(rest))
+        }
+        Some(_) | None => url::quotable(text),
     }
 }
 

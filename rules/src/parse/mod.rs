@@ -9,6 +9,7 @@ pub mod entry;
 pub mod host;
 pub mod image;
 pub mod json_schema;
+pub(crate) mod meant;
 pub mod media;
 pub mod name;
 pub mod near;

@@ -1,7 +1,15 @@
 //! Names: DNS labels, header names, tool names, globs.
 
+use api::names::DERIVED_SUFFIXES;
+
 /// The longest label.
 pub const MAX_LABEL: usize = 63;
+
+/// The longest name of a server from which every derived name is still a label.
+pub(crate) fn longest_name() -> usize {
+    let suffixes = DERIVED_SUFFIXES.iter().map(|suffix| suffix.len());
+    MAX_LABEL - suffixes.max().unwrap_or_default() - 1
+}
 
 /// Whether a text is a DNS-1035 label: lower-case letters, digits and '-', beginning with a letter.
 pub fn is_dns_1035(text: &str) -> bool {

@@ -32,6 +32,53 @@ fn the_most_specific_selector_comes_first_then_the_name() {
 }
 
 #[test]
+fn the_name_of_a_namespace_decides_where_its_labels_are_not_known() {
+    let by = |name: &str, selector: serde_json::Value| {
+        policy(name, json!({"namespaceSelector": selector}))
+    };
+    let only = |name: &str| json!({NAMESPACE_NAME: name});
+    let policies = [
+        policy("everywhere", json!({})),
+        policy("not-here", json!({"excludeNamespaces": ["team-a"]})),
+        by("here", json!({"matchLabels": only("team-a")})),
+        by("there", json!({"matchLabels": only("team-b")})),
+        by(
+            "two",
+            json!({"matchExpressions": [{"key": NAMESPACE_NAME, "operator": "In", "values": ["team-a", "x"]}]}),
+        ),
+        by(
+            "others",
+            json!({"matchExpressions": [{"key": NAMESPACE_NAME, "operator": "NotIn", "values": ["team-a"]}]}),
+        ),
+        by("maybe", json!({"matchLabels": {"team": "a"}})),
+        by(
+            "maybe-not-prod",
+            json!({"matchExpressions": [{"key": "env", "operator": "NotIn", "values": ["prod"]}]}),
+        ),
+        by(
+            "there-whatever",
+            json!({"matchLabels": {"team": "a", NAMESPACE_NAME: "team-b"}}),
+        ),
+    ];
+    let listed = |set: &PolicySet| {
+        let mut found: Vec<_> = set.iter().map(|(name, _)| name.to_owned()).collect();
+        found.sort();
+        found
+    };
+    let assumed = PolicySet::assume(&policies, "team-a");
+    assert_eq!(
+        listed(&assumed),
+        ["everywhere", "here", "maybe", "maybe-not-prod", "two"]
+    );
+    let certain = PolicySet::certain(&policies, "team-a");
+    assert_eq!(listed(&certain), ["everywhere", "here", "two"]);
+    assert_eq!(
+        PolicySet::assume(&policies, "").iter().count(),
+        policies.len()
+    );
+}
+
+#[test]
 fn the_strictest_enforcement_among_those_that_mention_the_rule_holds() {
     let mentions = |spec: &MCPPolicySpec| spec.images.is_some();
     let policies = [

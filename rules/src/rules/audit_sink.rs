@@ -99,7 +99,7 @@ fn key(context: &Context<'_>, spec: &MCPServerSpec, effective: &Effective, refer
             .given(&reference.name)
             .judging(&reference.key)
             .must(format!("must be a Secret for the audit sink: {purpose}, and would be sent to {}", host(spec.audit.as_ref())))
-            .hint(format!("kubectl create secret generic {}-audit -n {} --from-file=key=FILE", context.name, context.namespace));
+            .hint(format!("kubectl create secret generic {}-audit -n {} --from-file=key=FILE", context.name_in_hints(), context.namespace));
     };
     if let Some(purpose) = other_purpose(context.name, spec, effective, reference) {
         return refuse(purpose);

@@ -2,6 +2,7 @@
 
 use api::{AuthMode, MCPPolicySpec};
 
+use super::not_yet_supported::supports;
 use super::{Class, Context, Meta, Need, Plain, Report, SERVER};
 
 pub(crate) const RULE: Plain = Plain {
@@ -20,15 +21,20 @@ fn check(context: &Context<'_>, report: &mut Report) {
     }
     context.policies(report);
     let refusing = context.selected().first(|spec| {
-        let modes = spec.access.as_ref()?.allowed_auth_modes.as_ref()?;
+        let modes = modes_of(spec)?;
         (!modes.contains(&mode)).then_some(modes)
     });
     if let Some((policy, modes)) = refusing {
         let draft = report.at("spec.auth.mode").given(mode);
         draft.must(format!("must be a mode that MCPPolicy '{policy}' allows"));
-        if let Some(first) = modes.first() {
-            draft.hint(format!("mode: {first}"));
-        }
+        let fits = |mode: &AuthMode| {
+            supports("auth.mode", &mode.to_string())
+                && !context.selected().any(|spec| modes_of(spec).is_some_and(|modes| !modes.contains(mode)))
+        };
+        draft.hint(match modes.iter().find(|mode| fits(mode)) {
+            Some(mode) => format!("mode: {mode}"),
+            None => "ask a platform engineer to add session to access.allowedAuthModes".to_owned(),
+        });
     } else if !context.selected().any(lists) && matches!(mode, AuthMode::None | AuthMode::Header) {
         let message = match mode {
             AuthMode::None => "lets everybody call who can reach the server",
@@ -39,5 +45,9 @@ fn check(context: &Context<'_>, report: &mut Report) {
 }
 
 fn lists(spec: &MCPPolicySpec) -> bool {
-    spec.access.as_ref().is_some_and(|access| access.allowed_auth_modes.is_some())
+    modes_of(spec).is_some()
+}
+
+fn modes_of(spec: &MCPPolicySpec) -> Option<&[AuthMode]> {
+    spec.access.as_ref()?.allowed_auth_modes.as_deref()
 }

@@ -19,15 +19,15 @@ fn check(context: &Context<'_>, report: &mut Report) {
         AuthMode::Session | AuthMode::OAuth | AuthMode::Kubernetes => true,
         AuthMode::Header | AuthMode::None => false,
     };
-    let clear = effective.ingress.as_ref().is_some_and(|ingress| ingress.tls_secret.is_none());
+    let clear = effective.ingress.as_ref().is_some_and(|ingress| ingress.host.is_some() && ingress.tls_secret.is_none());
     if !bearer || !clear || !effective.gateway.enabled {
         return;
     }
     report
         .at("spec.ingressTLSSecret")
         .judging(mode.as_str())
-        .must(format!("should be given: with auth.mode {mode} everybody on the way can read the callers' tokens"))
-        .hint(format!("ingressTLSSecret: {}-tls, a Secret of type kubernetes.io/tls", context.name));
+        .must("should be given: tokens travel in clear text")
+        .hint(format!("ingressTLSSecret: {}-tls, a Secret of type kubernetes.io/tls", context.name_in_hints()));
     // Whether a policy refuses it could not be looked up then.
     context.policies(report);
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use api::duration;
 
 use crate::effective::MAX_SESSION_LIFETIME;
+use crate::parse::meant;
 
 use super::{Class, Context, Kind, Meta, Need, Plain, Report, say};
 
@@ -66,7 +67,10 @@ fn read(field: &str, text: Option<&String>, report: &mut Report) -> Option<Durat
     match duration::parse(text) {
         Ok(duration) => Some(duration),
         Err(error) => {
-            report.at(field).given(text).must(error.to_string());
+            let draft = report.at(field).given(text).must(error.to_string());
+            if let Some(meant) = meant::duration(text) {
+                draft.hint(format!("did you mean '{meant}'?"));
+            }
             None
         }
     }

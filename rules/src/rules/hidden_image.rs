@@ -4,7 +4,7 @@ use api::{Enforcement, MCPPolicySpec};
 use serde_json::Value;
 
 use crate::effective::{canary_image, has_tag_or_digest};
-use crate::parse::image::{Error, ImageRef, is_tag};
+use crate::parse::image::{Error, ImageRef, is_tag, quotable};
 use crate::parse::near::nearest;
 use crate::registry::find;
 use crate::template::MOST_VOLUMES;
@@ -30,7 +30,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
     for hidden in collect(context, report) {
         match ImageRef::parse(&hidden.text) {
             Err(error) => {
-                report.at(hidden.field).given(&hidden.text).must(error.requirement()).structural();
+                report.at(hidden.field).given(quotable(&hidden.text)).judging(&hidden.text).must(error.requirement()).structural();
             }
             Ok(image) => judge(context, &hidden, &image, report),
         }

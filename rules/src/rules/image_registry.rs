@@ -9,6 +9,9 @@ use crate::policy::PolicySet;
 
 use super::{Class, Context, Meta, Need, Plain, Report, SERVER, image_field};
 
+/// Docker Hub, where `nginx` is `library/nginx`.
+const HUB: &str = "docker.io";
+
 pub(crate) const RULE: Plain = Plain {
     meta: Meta::new("MCP0102", "image-registry", SERVER, Class::Policy)
         .summary("the resolved image is outside `images.allowedRegistries`")
@@ -49,7 +52,9 @@ fn replacement(spec: &MCPServerSpec, image: &ImageRef, entry: &str) -> String {
     if image_field(spec) == "spec.registryOverride" {
         return format!("registryOverride: {entry}");
     }
-    let name = image.path().rsplit('/').next().unwrap_or_default();
+    // A host alone covers any path; below a path only the name is certainly the image's own.
+    let own = if image.host() == HUB { image.path().trim_start_matches("library/") } else { image.path() };
+    let name = if entry.contains('/') { own.rsplit('/').next().unwrap_or_default() } else { own };
     let tag = image.tag().filter(|_| spec.image_tag.is_none() || tagged(spec)).map(|tag| format!(":{tag}"));
     let digest = image.digest().map(|digest| format!("@{digest}"));
     format!("image: {entry}/{name}{}{}", tag.unwrap_or_default(), digest.unwrap_or_default())

@@ -2,7 +2,7 @@
 
 use crate::effective::has_tag_or_digest;
 use crate::parse::entry;
-use crate::parse::image::{Error, ImageRef, is_tag};
+use crate::parse::image::{Error, ImageRef, is_tag, quotable};
 
 use super::{Class, Context, Meta, Plain, Report, SERVER};
 
@@ -18,7 +18,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
     let parsed = match ImageRef::parse(image) {
         Ok(parsed) => parsed,
         Err(error) => {
-            report.at("spec.image").given(image).must(error.requirement());
+            report.at("spec.image").given(quotable(image)).judging(image).must(error.requirement());
             return;
         }
     };
@@ -28,7 +28,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
     } else if let Err(error) = ImageRef::parse(resolved)
         && spec.registry_override.as_ref().is_none_or(|registry| entry::check(registry).is_ok())
     {
-        report.at("spec.image").given(resolved).must(error.requirement());
+        report.at("spec.image").given(quotable(resolved)).judging(resolved).must(error.requirement());
     } else if parsed.is_id_shaped() && image.contains(':') && !restricted(context) {
         report
             .at("spec.image")

@@ -2,6 +2,7 @@
 
 use crate::parse::path::{Error, HttpPath};
 
+use super::route_taken::{candidates, path_hint};
 use super::{Class, Context, Meta, Plain, Report, SERVER, path_field};
 
 pub(crate) const RULE: Plain = Plain {
@@ -20,9 +21,14 @@ fn check(context: &Context<'_>, report: &mut Report) {
         let draft = report.at(path_field(spec));
         draft.given(spec.public_path_prefix.as_ref().filter(|_| spec.ingress_path.is_none()).unwrap_or(&ingress.path));
         draft.must(error.requirement());
-        let slashed = format!("/{}", ingress.path);
-        if error == Error::NotAbsolute && HttpPath::parse(&slashed).is_ok() {
-            draft.hint(format!("ingressPath: {slashed}"));
+        let slashed = match ingress.path.as_str() {
+            // With a slash alone the server would take the whole host.
+            "" => candidates(context).into_iter().next(),
+            path => Some(format!("/{path}")),
+        };
+        let slashed = slashed.filter(|path| error == Error::NotAbsolute && HttpPath::parse(path).is_ok());
+        if let Some(path) = slashed {
+            draft.hint(path_hint(spec, &path));
         }
     }
     if let Some(path) = &spec.path

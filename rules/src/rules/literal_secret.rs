@@ -55,12 +55,8 @@ fn judge(context: &Context<'_>, path: &str, env: &[EnvVar], report: &mut Report)
             .at(format!("{path}[{index}].value"))
             .judging(value)
             .must(format!("must not be a literal: {why}"))
-            .hint(format!("valueFrom: {{secretKeyRef: {{name: {}, key: {name}}}}}", secret(context.name)));
+            .hint(format!("valueFrom: {{secretKeyRef: {{name: {}-secrets, key: {name}}}}}", context.name_in_hints()));
     }
-}
-
-fn secret(server: &str) -> String {
-    if server.is_empty() { "my-secret".to_owned() } else { format!("{}-secrets", escape(server)) }
 }
 
 fn is_secret_name(name: &str) -> bool {

@@ -7,6 +7,8 @@ pub(crate) use crate::context::{Context, Report};
 pub(crate) use crate::kind::Kind;
 pub(crate) use crate::registry::{Class, Meta, Need, Plain, Rule};
 
+pub use unsafe_annotation::HARMLESS as HARMLESS_ANNOTATIONS;
+
 macro_rules! rules {
     ($($module:ident),+ $(,)?) => {
         $(mod $module;)+

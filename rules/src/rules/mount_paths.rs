@@ -52,6 +52,16 @@ fn mounts(spec: &MCPServerSpec, report: &mut Report) {
     let further = pod.and_then(|pod| pod.volumes.as_deref()).unwrap_or_default();
     let volumes: BTreeSet<&str> = spec.volumes.iter().chain(further).map(|volume| volume.name.as_str()).collect();
     of_container("spec", &spec.volume_mounts, &volumes, report);
+    // MCP0310 says it of the containers beside the server.
+    for (index, mount) in spec.volume_mounts.iter().enumerate() {
+        if let Some(propagation) = mount.mount_propagation.as_ref().filter(|propagation| *propagation != "None") {
+            report
+                .at(format!("spec.volumeMounts[{index}].mountPropagation"))
+                .given(propagation)
+                .must("must be None: mounts of the node must not come in, nor ours go out")
+                .hint("take it away");
+        }
+    }
     let containers = pod.map(|pod| pod.containers.as_slice()).unwrap_or_default();
     for (index, container) in containers.iter().enumerate().take(MOST_CONTAINERS) {
         let mounts = container.volume_mounts.as_deref().unwrap_or_default();

@@ -1,34 +1,31 @@
-//! MCP0302 name-too-long: the name is no DNS label, or a derived name would be too long.
+//! MCP0302 name-too-long: there is no name, or it is no DNS label, or a derived name would be too long.
 
-use api::names::DERIVED_SUFFIXES;
-
-use crate::parse::name::{MAX_LABEL, is_dns_1035};
+use crate::parse::meant::label;
+use crate::parse::name::{MAX_LABEL, is_dns_1035, longest_name};
 
 use super::{Class, Context, Meta, Plain, Report, SERVER};
 
 pub(crate) const RULE: Plain = Plain {
     meta: Meta::new("MCP0302", "name-too-long", SERVER, Class::Structural)
-        .summary("the name is no DNS label, or a derived name would be too long"),
+        .summary("there is no name, or it is no DNS label, or a derived name would be too long"),
     check,
 };
 
-/// The longest name from which every derived name is still a DNS label.
-fn longest() -> usize {
-    let suffix = DERIVED_SUFFIXES.iter().map(|suffix| suffix.len()).max().unwrap_or_default();
-    MAX_LABEL - suffix - 1
-}
-
 fn check(context: &Context<'_>, report: &mut Report) {
     let name = context.name;
+    if context.is_nameless() {
+        report.at("metadata.name").must("must be given").hint(format!("name: {}", context.name_in_hints()));
+    }
     if name.is_empty() {
         return;
     }
-    let longest = longest();
+    let longest = longest_name();
     if !is_dns_1035(&name.chars().take(MAX_LABEL).collect::<String>()) {
-        report
-            .at("metadata.name")
-            .given(name)
-            .must("must be lower-case letters, digits and '-', begin with a letter and not end with '-'");
+        let draft = report.at("metadata.name").given(name);
+        draft.must("must be lower-case letters, digits and '-', begin with a letter and not end with '-'");
+        if let Some(meant) = label(name, longest) {
+            draft.hint(format!("name: {meant}"));
+        }
     } else if name.len() > longest {
         report.at("metadata.name").given(name).must(format!(
             "must be at most {longest} characters long: names such as '<name>-upstream' are derived from it"

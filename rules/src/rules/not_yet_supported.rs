@@ -32,6 +32,11 @@ const POLICY_FIELDS: [&str; 5] = [
     "registry.credentialsSecretRef", "registry.mirror", "images.catalogOnly", "images.catalogs", "egress",
 ];
 
+/// Whether this version has the behaviour that a field asks for by a word.
+pub(super) fn supports(field: &str, word: &str) -> bool {
+    SERVER_WORDS.iter().all(|(judged, supported)| *judged != field || supported.contains(&word))
+}
+
 fn check(context: &Context<'_>, report: &mut Report) {
     let fields: &[&str] = match context.kind {
         Kind::Server => &SERVER_FIELDS,

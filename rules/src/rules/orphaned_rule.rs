@@ -1,6 +1,7 @@
 //! MCP0503 orphaned-rule: a tool goes, or gets another name, while grants still name it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use api::{Decision, Effect, MCPAccessGrant, ToolRule};
 
@@ -22,6 +23,10 @@ pub(crate) const RULE: Plain = Plain {
 
 /// The most tools of a server.
 const MOST: usize = 512;
+/// The most different patterns of grants that are looked at.
+const PATTERNS: usize = 1024;
+/// For how many tools a hint is looked for: each goes through all others by their letters.
+const HINTED: usize = 8;
 
 fn check(context: &Context<'_>, report: &mut Report) {
     let (Some((spec, _)), Some(old)) = (context.server(), context.old_server()) else { return };
@@ -43,8 +48,14 @@ fn check(context: &Context<'_>, report: &mut Report) {
         })
         .collect();
     let added: Vec<&str> = is.difference(&was).take(MOST).map(String::as_str).collect();
+    let Some(left_alone) = patterns_without_tool(&mine, &is, report) else { return };
+    let mut hints = HINTED;
     for name in removed {
-        let orphaned = |rule: &&ToolRule| glob(&rule.name, name) && !is.iter().take(MOST).any(|tool| glob(&rule.name, tool));
+        let naming: BTreeSet<&str> = left_alone.iter().copied().filter(|pattern| glob(pattern, name)).collect();
+        if naming.is_empty() {
+            continue;
+        }
+        let orphaned = |rule: &&ToolRule| naming.contains(rule.name.as_str());
         let naming: Vec<_> = mine.iter().filter(|grant| grant.spec.tool_rules.iter().any(|rule| orphaned(&rule))).collect();
         if naming.is_empty() {
             continue;
@@ -54,11 +65,28 @@ fn check(context: &Context<'_>, report: &mut Report) {
         let why = if lifted { ": what they deny is denied no more under another name" } else { "" };
         let draft = report.at("spec.tools").given(name);
         draft.must(format!("is taken away while {} still name it{why}", some_of("grant", &names)));
-        match meant(name, added.iter().copied()) {
+        hints = hints.saturating_sub(1);
+        let meant = (hints > 0).then(|| meant(name, added.iter().copied())).flatten();
+        match meant {
             Some(new) => draft.hint(format!("if it is '{}' now: name that in their toolRules too", escape(new))),
             None => draft.hint(format!("kubectl mcp grant list --server {} -n {}", context.name, context.namespace)),
         };
     }
+}
+
+/// The patterns of the grants' rules that no remaining tool matches, each once: that is worked out before the removed tools
+/// are gone through, because grants may have many rules. None where there are too many to look at.
+fn patterns_without_tool<'a>(grants: &[&'a Arc<MCPAccessGrant>], tools: &BTreeSet<String>, report: &mut Report) -> Option<Vec<&'a str>> {
+    let rules = grants.iter().flat_map(|grant| &grant.spec.tool_rules);
+    let patterns: BTreeSet<&str> = rules.map(|rule| rule.name.as_str()).collect();
+    if patterns.len() > PATTERNS {
+        report.incomplete(format!("the grants have more than {PATTERNS} different rules"));
+        return None;
+    }
+    let matched = |pattern: &str| {
+        if pattern.contains('*') { tools.iter().take(MOST).any(|tool| glob(pattern, tool)) } else { tools.contains(pattern) }
+    };
+    Some(patterns.into_iter().filter(|pattern| !matched(pattern)).collect())
 }
 
 /// Whether the rule takes the tool away from somebody.

@@ -2,6 +2,7 @@
 
 use crate::parse::path::{HttpPath, is_segment_prefix};
 
+use super::route_taken::{candidates, path_hint};
 use super::{Class, Context, Meta, Need, Plain, Report, SERVER, path_field};
 
 pub(crate) const RULE: Plain = Plain {
@@ -22,10 +23,10 @@ fn check(context: &Context<'_>, report: &mut Report) {
         let prefixes = spec.ingress.as_ref()?.allowed_path_prefixes.as_ref()?;
         (!prefixes.iter().any(|prefix| is_segment_prefix(&fill(prefix), path.as_str()))).then_some(prefixes)
     });
-    let Some((policy, prefixes)) = refusing else { return };
+    let Some((policy, _)) = refusing else { return };
     let draft = report.at(path_field(spec)).given(path.as_str());
     draft.must(format!("must be below a path that MCPPolicy '{policy}' allows"));
-    if let Some(prefix) = prefixes.first() {
-        draft.hint(format!("ingressPath: {}/{}/mcp", fill(prefix).trim_end_matches('/'), context.name));
+    if let Some(path) = candidates(context).first() {
+        draft.hint(path_hint(spec, path));
     }
 }

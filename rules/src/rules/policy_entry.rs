@@ -5,13 +5,14 @@ use api::{AccessPolicy, MCPPolicySpec};
 use crate::parse::egress::EgressEntry;
 use crate::parse::entry;
 use crate::parse::host::{Error, Host};
-use crate::parse::image::ImageRef;
+use crate::parse::image::{self, ImageRef};
 use crate::parse::name::{is_dns_1123, is_subdomain};
-use crate::parse::near::meant;
+use crate::parse::meant;
+use crate::parse::near;
 use crate::parse::path::HttpPath;
 use crate::parse::quantity;
 use crate::parse::url::{self, OutsideUrl, UrlFault};
-use crate::registry::find;
+use crate::registry::{REGISTRY, find};
 
 use super::{Class, Context, Meta, POLICY, Plain, Report};
 
@@ -43,7 +44,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
     if let Some(image) = spec.gateway.as_ref().and_then(|gateway| gateway.image.as_ref())
         && let Err(error) = ImageRef::parse(image)
     {
-        report.at("spec.gateway.image").given(image).must(error.requirement());
+        report.at("spec.gateway.image").given(image::quotable(image)).judging(image).must(error.requirement());
     }
 }
 
@@ -55,7 +56,7 @@ fn registries(spec: &MCPPolicySpec, report: &mut Report) {
     let mirror = spec.registry.iter().filter_map(|registry| Some(("spec.registry.mirror".to_owned(), registry.mirror.as_ref()?)));
     for (field, text) in allowed.chain(own).chain(mirror) {
         if let Err(error) = entry::check(text) {
-            let draft = report.at(field).given(text).must(error.requirement());
+            let draft = report.at(field).given(url::quotable(text)).judging(text).must(error.requirement());
             if let Some(meant) = entry::meant(text) {
                 draft.hint(format!("did you mean '{meant}'?"));
             }
@@ -70,7 +71,7 @@ fn hosts(spec: &MCPPolicySpec, report: &mut Report) {
     let own = spec.defaults.as_ref().and_then(|defaults| defaults.ingress_host.as_ref());
     for (field, text) in allowed.chain(own.map(|text| ("spec.defaults.ingressHost".to_owned(), text))) {
         if let Err(error) = Host::parse(text) {
-            let draft = report.at(field).given(text).must(error.requirement());
+            let draft = report.at(field).given(url::quotable(text)).judging(text).must(error.requirement());
             if let Error::NotAscii(Some(a_labels)) = error {
                 draft.hint(format!("did you mean '{a_labels}'?"));
             }
@@ -95,7 +96,7 @@ fn outside(spec: &MCPPolicySpec, report: &mut Report) {
     let egress = spec.egress.as_ref().and_then(|egress| egress.allowed.as_ref());
     for (index, text) in egress.into_iter().flatten().enumerate() {
         if let Err(fault) = EgressEntry::parse(text) {
-            let draft = report.at(format!("spec.egress.allowed[{index}]")).given(text).must(fault.requirement());
+            let draft = report.at(format!("spec.egress.allowed[{index}]")).given(url::quotable(text)).judging(text).must(fault.requirement());
             let host = url::meant(text).and_then(|url| OutsideUrl::parse(&url).ok());
             if let Some(host) = host.filter(|host| EgressEntry::parse(host.host()).is_ok()) {
                 draft.hint(format!("did you mean '{}'?", host.host()));
@@ -154,7 +155,7 @@ fn selector(spec: &MCPPolicySpec, report: &mut Report) {
             operator => {
                 let draft = report.at(format!("{field}.operator")).given(operator);
                 draft.must("must be In, NotIn, Exists or DoesNotExist");
-                if let Some(meant) = meant(operator, ["In", "NotIn", "Exists", "DoesNotExist"]) {
+                if let Some(meant) = near::meant(operator, ["In", "NotIn", "Exists", "DoesNotExist"]) {
                     draft.hint(format!("operator: {meant}"));
                 }
             }
@@ -166,7 +167,10 @@ fn quantities(spec: &MCPPolicySpec, report: &mut Report) {
     let Some(limits) = &spec.limits else { return };
     for (name, text) in [("cpu", &limits.cpu), ("memory", &limits.memory)] {
         if let Some((text, error)) = text.as_ref().and_then(|text| Some((text, quantity::parse(text).err()?))) {
-            report.at(format!("spec.limits.{name}")).given(text).must(error.requirement());
+            let draft = report.at(format!("spec.limits.{name}")).given(text).must(error.requirement());
+            if let Some(meant) = meant::quantity(text) {
+                draft.hint(format!("did you mean '{meant}'?"));
+            }
         }
     }
 }
@@ -182,8 +186,20 @@ fn overrides(spec: &MCPPolicySpec, report: &mut Report) {
             Some((Class::Warning, _)) => "must be the code of a policy rule: this one only warns".to_owned(),
             Some(_) => continue,
         };
-        report.at(format!("spec.overrides[{index}].rule")).given(&rule.rule).must(message);
+        let draft = report.at(format!("spec.overrides[{index}].rule")).given(&rule.rule).must(message);
+        if let Some(code) = code_of(&rule.rule) {
+            draft.hint(format!("rule: {code}"));
+        }
     }
+}
+
+/// The code of the rule that somebody named or wrote in lower case.
+fn code_of(text: &str) -> Option<&'static str> {
+    let upper = text.to_ascii_uppercase();
+    let metas = || REGISTRY.iter().map(|rule| rule.meta());
+    let meant = near::meant(text, metas().map(|meta| meta.name));
+    let mut found = metas().filter(|meta| Some(meta.name) == meant || meta.code == upper);
+    found.next().map(|meta| meta.code).filter(|code| *code != text)
 }
 
 /// A policy that mentions the parts of MCP0407 and MCP0605 that follow policies.

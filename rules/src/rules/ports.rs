@@ -33,6 +33,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
         let field = if spec.port.is_some() { "spec.port" } else { "spec.gateway.port" };
         let free = if effective.gateway.port == effective::PORT { effective::PORT + 1 } else { effective::PORT };
         let hint = if spec.port.is_some() { format!("port: {free}") } else { format!("port: {}", effective::GATEWAY_PORT) };
-        report.at(field).given(effective.port).must("must not be the port of both server and gateway").hint(hint);
+        let whose = if spec.port.is_some() { "gateway" } else { "server" };
+        report.at(field).given(effective.port).must(format!("must not be {}, which is the {whose}'s port", effective.port)).hint(hint);
     }
 }

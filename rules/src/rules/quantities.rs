@@ -3,7 +3,8 @@
 use k8s_openapi::api::core::v1::ResourceRequirements;
 
 use crate::finding::escape;
-use crate::parse::quantity::parse;
+use crate::parse::meant;
+use crate::parse::quantity::{Error, parse};
 use crate::template::MOST_CONTAINERS;
 
 use super::{Class, Context, Kind, Meta, Plain, Report};
@@ -32,7 +33,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
         let limits = spec.limits.as_ref();
         for (field, text) in [("cpu", limits.and_then(|l| l.cpu.as_ref())), ("memory", limits.and_then(|l| l.memory.as_ref()))] {
             if let Some((text, Err(error))) = text.map(|text| (text, parse(text))) {
-                report.at(format!("spec.limits.{field}")).given(text).must(error.requirement());
+                wrong(format!("spec.limits.{field}"), text, error, report);
             }
         }
     }
@@ -52,7 +53,7 @@ fn judge(
             if !is_resource(name) {
                 report.at(&field).given(name).must("must be cpu, memory, ephemeral-storage, hugepages-<size> or a name with a domain");
             } else if let Err(error) = parse(&quantity.0) {
-                report.at(&field).given(&quantity.0).must(error.requirement());
+                wrong(field, &quantity.0, error, report);
             }
         }
     }
@@ -68,6 +69,13 @@ fn judge(
                 .judging(&limit.0)
                 .must(format!("must not be above the limit, which is {}", limit.0));
         }
+    }
+}
+
+fn wrong(field: String, text: &str, error: Error, report: &mut Report) {
+    let draft = report.at(field).given(text).must(error.requirement());
+    if let Some(meant) = meant::quantity(text) {
+        draft.hint(format!("did you mean '{meant}'?"));
     }
 }
 

@@ -1,8 +1,10 @@
 //! MCP0205 route-taken: host and path overlap with a server of another namespace on the same class; within a namespace, or only as text, a warning.
 
+use api::MCPServerSpec;
+
 use crate::facts::ServerFact;
 use crate::parse::host::Host;
-use crate::parse::path::HttpPath;
+use crate::parse::path::{HttpPath, is_segment_prefix};
 use crate::parse::route::{Overlap, Route, overlap};
 
 use super::{Class, Context, Meta, Need, Plain, Report, SERVER, path_field};
@@ -38,7 +40,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
         draft.warning();
     }
     if let Some(path) = free_path(context, &ours) {
-        draft.hint(format!("ingressPath: {path}"));
+        draft.hint(path_hint(spec, &path));
     }
 }
 
@@ -60,24 +62,54 @@ fn claim(route: &Route) -> String {
     format!("{}{}", route.host.as_deref().unwrap_or("*"), route.path)
 }
 
-/// A path on the same host that nobody claims.
-fn free_path(context: &Context<'_>, ours: &Route) -> Option<String> {
+/// A path on the same host that nobody claims and that the policies allow.
+pub(super) fn free_path(context: &Context<'_>, ours: &Route) -> Option<String> {
     let servers = context.facts.servers.get()?;
-    let (namespace, name) = (context.namespace, context.name);
-    let candidates = [
-        format!("/{name}/mcp"),
-        format!("/{namespace}/{name}/mcp"),
-        format!("/{namespace}-{name}/mcp"),
-        format!("/mcp/{namespace}/{name}"),
-    ];
-    candidates.into_iter().find(|path| {
+    let namespace = context.namespace;
+    candidates(context).into_iter().find(|path| {
         let route = Route { path: path.clone(), ..ours.clone() };
         let near = servers.near(&route, namespace);
         let free = near
             .iter()
-            .filter(|other| other.namespace != namespace || other.name != name)
+            .filter(|other| other.namespace != namespace || other.name != context.name)
             .filter_map(|other| other.route.as_ref())
             .all(|theirs| overlap(&route, theirs) == Overlap::None);
-        free && *path != ours.path && HttpPath::parse(path).is_ok()
+        free && *path != ours.path
     })
+}
+
+/// Paths for hints that no rule refuses: below what every policy with `allowedPathPrefixes` allows.
+pub(super) fn candidates(context: &Context<'_>) -> Vec<String> {
+    let (namespace, name) = (context.namespace, context.name_in_hints());
+    let lists: Vec<Vec<String>> = context
+        .selected()
+        .iter()
+        .filter_map(|(_, spec)| spec.ingress.as_ref()?.allowed_path_prefixes.as_ref())
+        .map(|prefixes| prefixes.iter().map(|prefix| prefix.replace("{namespace}", namespace)).collect())
+        .collect();
+    let roots: Vec<&str> = if lists.is_empty() {
+        vec![""]
+    } else {
+        lists.iter().flatten().map(|prefix| prefix.trim_end_matches('/')).collect()
+    };
+    let below = |root: &str| {
+        [
+            format!("{root}/{name}/mcp"),
+            format!("{root}/{namespace}/{name}/mcp"),
+            format!("{root}/{namespace}-{name}/mcp"),
+            format!("{root}/mcp/{namespace}/{name}"),
+        ]
+    };
+    let allowed = |path: &String| lists.iter().all(|prefixes| prefixes.iter().any(|prefix| is_segment_prefix(prefix, path)));
+    let plain = |path: &String| HttpPath::parse(path).is_ok_and(|path| path.reserved().is_none());
+    roots.into_iter().flat_map(below).filter(|path| plain(path) && allowed(path)).collect()
+}
+
+/// What to write to have the path: both fields at once are refused.
+pub(super) fn path_hint(spec: &MCPServerSpec, path: &str) -> String {
+    if spec.public_path_prefix.is_some() {
+        format!("ingressPath: {path}, in the place of publicPathPrefix")
+    } else {
+        format!("ingressPath: {path}")
+    }
 }

@@ -57,15 +57,18 @@ fn one_source(source: &RegistrySource, report: &mut Report) {
 fn address(field: &str, text: &str, report: &mut Report) {
     let Err(fault) = OutsideUrl::parse(text).and_then(OutsideUrl::outside) else { return };
     let over_https = over_https(text);
-    // The user of a Git URL is no secret; what stands before '@' elsewhere may be.
-    let given = if over_https.is_some() { text.to_owned() } else { quotable(text) };
-    let draft = report.at(field).given(given);
+    // The user git is no secret; what stands before another '@' may be.
+    let given = match text.split_once("git@").filter(|_| over_https.is_some()) {
+        Some((scheme, rest)) => format!("{scheme}git@{}", quotable(rest)),
+        None => quotable(text),
+    };
+    let draft = report.at(field).given(given).judging(text);
     draft.must(match fault {
         UrlFault::NoScheme | UrlFault::Scheme => "must begin with https:// or http://",
         _ => fault.requirement(),
     });
     if let Some(meant) = over_https.or_else(|| meant(text)).filter(|meant| is_outside(meant)) {
-        draft.hint(format!("did you mean '{meant}'?"));
+        draft.hint(format!("did you mean '{}'?", quotable(&meant)));
     }
 }
 

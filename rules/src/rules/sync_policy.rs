@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use api::duration;
 
+use crate::parse::meant;
+
 use super::{Class, Context, Kind, Meta, Plain, Report, say};
 
 pub(crate) const RULE: Plain = Plain {
@@ -43,7 +45,8 @@ fn read(field: &str, text: Option<&String>, report: &mut Report) -> Option<Durat
     match duration::parse(text) {
         Ok(duration) => Some(duration),
         Err(error) => {
-            report.at(field).given(text).must(error.to_string()).hint("a number and a unit: 30s, 15m, 1h");
+            let hint = meant::duration(text).map_or("a number and a unit: 30s, 15m, 1h".to_owned(), |meant| format!("did you mean '{meant}'?"));
+            report.at(field).given(text).must(error.to_string()).hint(hint);
             None
         }
     }

@@ -30,7 +30,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
         report
             .at("spec.ingressTLSSecret")
             .must(format!("must be given: MCPPolicy '{policy}' asks for TLS"))
-            .hint(format!("ingressTLSSecret: {}-tls, a Secret of type {TYPE}", context.name));
+            .hint(format!("ingressTLSSecret: {}-tls, a Secret of type {TYPE}", context.name_in_hints()));
     }
 }
 

@@ -1,6 +1,7 @@
 //! MCP0208 unknown-class: the ingress class is outside `ingress.allowedClasses`; or it does not exist: a warning.
 
 use crate::context::known;
+use crate::finding::escape;
 use crate::parse::near::nearest;
 
 use super::{Class, Context, Meta, Need, Plain, Report, SERVER};
@@ -14,7 +15,7 @@ pub(crate) const RULE: Plain = Plain {
 };
 
 fn check(context: &Context<'_>, report: &mut Report) {
-    let Some((_, effective)) = context.server() else { return };
+    let Some((spec, effective)) = context.server() else { return };
     let Some(ingress) = &effective.ingress else { return };
     let class = &ingress.class;
     let refusing = context.selected().first(|spec| {
@@ -23,7 +24,8 @@ fn check(context: &Context<'_>, report: &mut Report) {
     });
     if let Some((policy, entries)) = refusing {
         let draft = report.at("spec.ingressClass").given(class);
-        draft.must(format!("must be a class that MCPPolicy '{policy}' allows"));
+        let default = if spec.ingress_class.is_none() { format!("; '{class}' is the default") } else { String::new() };
+        draft.must(format!("must be a class that MCPPolicy '{policy}' allows{default}"));
         if let Some(entry) = nearest(class, entries.iter().map(String::as_str)) {
             draft.hint(format!("ingressClass: {entry}"));
         }
@@ -31,7 +33,10 @@ fn check(context: &Context<'_>, report: &mut Report) {
     }
     let Some(known) = known(&context.facts.ingress_classes, Need::IngressClasses, report) else { return };
     if !known.contains(class) {
-        let draft = report.at("spec.ingressClass").given(class).must("is no IngressClass of this cluster").warning();
+        // A warning has no room for the value, and nobody wrote the default.
+        let default = if spec.ingress_class.is_none() { ", the default," } else { "" };
+        let draft = report.at("spec.ingressClass").judging(class).warning();
+        draft.must(format!("'{}'{default} is no IngressClass of this cluster", escape(class)));
         if let Some(name) = nearest(class, known.iter().map(String::as_str)) {
             draft.hint(format!("ingressClass: {name}"));
         }

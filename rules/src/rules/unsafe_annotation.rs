@@ -17,7 +17,7 @@ pub(crate) const RULE: Plain = Plain {
 /// What a server may say where no policy lists annotations: names of issuers and entry points, switches that only make
 /// it stricter, and what deployment tools leave. Everything else may rewrite, inject configuration, or change
 /// authentication, middlewares or backends, on hosts that others share.
-const HARMLESS: [&str; 11] = [
+pub const HARMLESS: [&str; 11] = [
     "cert-manager.io/cluster-issuer",
     "cert-manager.io/issuer",
     "cert-manager.io/issuer-kind",

@@ -125,12 +125,17 @@ fn who_names_very_many_secrets_is_asked_once_about_all() {
 fn what_an_object_names_already_is_not_asked_about_again() {
     let old = with_secret("weather-api");
     let mut new = old.clone();
-    new["spec"]["envFrom"] = json!([{"secretRef": {"name": "weather-api"}}]);
+    let again = new["spec"]["env"][0].clone();
+    new["spec"]["env"].as_array_mut().unwrap().push(again);
+    new["spec"]["env"][1]["name"] = json!("AGAIN");
     assert_eq!(questions(Some(&new), Some(&old), &secrets_unknown()), []);
-    new["spec"]["envFrom"][0]["secretRef"]["name"] = json!("database");
-    let asked = questions(Some(&new), Some(&old), &secrets_unknown());
-    assert_eq!(asked.len(), 1);
-    assert_eq!(asked[0].name, "database");
+    // All keys of it are more than the one that was named.
+    for name in ["weather-api", "database"] {
+        new["spec"]["envFrom"] = json!([{"secretRef": {"name": name}}]);
+        let asked = questions(Some(&new), Some(&old), &secrets_unknown());
+        assert_eq!(asked.len(), 1);
+        assert_eq!(asked[0].name, name);
+    }
     let mut going = old.clone();
     going["metadata"]["deletionTimestamp"] = json!("2026-06-01T12:00:00Z");
     assert_eq!(questions(Some(&new), Some(&going), &secrets_unknown()), []);
@@ -218,4 +223,73 @@ fn a_template_that_does_not_decode_is_named_by_its_smallest_part() {
         let found = errors(&findings);
         assert!(found.contains(&("MCP0311", field)), "{template}: {found:?}");
     }
+}
+
+#[test]
+fn a_password_in_an_image_a_host_or_a_registry_is_not_repeated() {
+    let policy = |spec: Value| {
+        json!({"apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPPolicy",
+               "metadata": {"name": "default"}, "spec": spec})
+    };
+    let catalogue = |source: Value| {
+        json!({"apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPRegistry",
+               "metadata": {"name": "c"}, "spec": {"source": source}})
+    };
+    let image = |image: &str| server(json!({"image": image, "ingressHost": "mcp.example.com"}));
+    let host =
+        |host: &str| server(json!({"image": "ghcr.io/acme/weather:1.2.3", "ingressHost": host}));
+    let registry = |registry: &str| {
+        server(
+            json!({"image": "acme/weather:1.2.3", "ingressHost": "mcp.example.com", "registryOverride": registry}),
+        )
+    };
+    let digest = "0".repeat(64);
+    for object in [
+        image("https://bob:7777@ghcr.io/acme/weather"),
+        image("bob:7777@ghcr.io/acme/weather"),
+        image(&format!("bob:7777@ghcr.io/acme/weather@sha256:{digest}")),
+        image("ghcr.io/acme/weather?token=7777"),
+        host("https://bob:7777@mcp.example.com"),
+        host("https://7777@mcp.example.com"),
+        host("bob:7777@mcp.example.com"),
+        host("bob:7777@b\u{fc}cher.example.com"),
+        host("mcp.example.com?token=7777"),
+        registry("https://bob:7777@ghcr.io"),
+        registry("bob:7777@ghcr.io/acme"),
+        registry("bob:7777@GHCR.io"),
+        registry("ghcr.io/acme?token=7777"),
+        policy(json!({"images": {"allowedRegistries": ["bob:7777@ghcr.io"]}})),
+        policy(json!({"registry": {"host": "https://bob:7777@ghcr.io"}})),
+        policy(json!({"ingress": {"allowedHosts": ["https://bob:7777@mcp.example.com"]}})),
+        policy(json!({"gateway": {"image": "https://bob:7777@ghcr.io/acme/gateway"}})),
+        policy(json!({"egress": {"allowed": ["https://bob:7777@mcp.example.com"]}})),
+        policy(json!({"egress": {"allowed": ["bob:7777@mcp.example.com"]}})),
+        catalogue(json!({"type": "URL", "url": {"url": "HTTPS://mcp.example.com/x?token=7777"}})),
+        catalogue(
+            json!({"type": "Git", "git": {"repository": "git@github.com:acme/x?token=7777"}}),
+        ),
+        catalogue(
+            json!({"type": "Git", "git": {"repository": "ssh://git@github.com/acme/x?token=7777"}}),
+        ),
+        catalogue(
+            json!({"type": "Git", "git": {"repository": "https://bob:7777@github.com/acme/x"}}),
+        ),
+    ] {
+        let findings = check(Some(&object), None, &nothing_there());
+        assert!(findings.is_refused(), "{object}");
+        for finding in &findings {
+            assert!(!finding.to_string().contains("7777"), "{finding}");
+        }
+    }
+}
+
+#[test]
+fn a_digest_is_no_password() {
+    let object = server(
+        json!({"image": "ghcr.io/acme/weather@sha256:12", "ingressHost": "mcp.example.com"}),
+    );
+    let findings = check(Some(&object), None, &nothing_there());
+    let quoted = findings.errors().find(|finding| finding.code == "MCP0101");
+    let quoted = quoted.and_then(|finding| finding.value.as_deref());
+    assert_eq!(quoted, Some("ghcr.io/acme/weather@sha256:12"));
 }

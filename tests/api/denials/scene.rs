@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tests::{Environment, Said};
 
 use super::page::Printed;
-use crate::door::{delete, teams, write};
+use crate::door::{delete, ingress_class, teams, write};
 use crate::platform::FIXTURES;
 
 /// When the fixtures live.
@@ -255,10 +255,7 @@ fn facts(facts: &Value) -> Vec<Value> {
     for (key, value) in facts.as_object().into_iter().flatten() {
         for item in value.as_array().into_iter().flatten() {
             if key == "ingressClasses" {
-                objects.push(json!({
-                    "apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": item},
-                    "spec": {"controller": "test.kubectl-mcp.dev/none"}
-                }));
+                objects.push(ingress_class(item.as_str().unwrap_or_default()));
             } else if key == "services" {
                 objects.push(service(item));
             } else if item["kind"].is_string() {
@@ -267,7 +264,7 @@ fn facts(facts: &Value) -> Vec<Value> {
         }
     }
     if !facts["ingressClasses"].is_array() {
-        objects.push(traefik());
+        objects.push(ingress_class("traefik"));
     }
     for policy in objects
         .iter_mut()
@@ -295,13 +292,6 @@ fn service(fact: &Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service", "spec": spec,
         "metadata": {"name": fact["name"], "namespace": fact["namespace"], "labels": fact["labels"]}
-    })
-}
-
-fn traefik() -> Value {
-    json!({
-        "apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "traefik"},
-        "spec": {"controller": "traefik.io/ingress-controller"}
     })
 }
 

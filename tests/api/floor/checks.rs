@@ -304,6 +304,81 @@ pub(super) fn an_update_passes_that_leaves_alone_what_a_check_reads(environment:
     }
 }
 
+pub(super) fn annotations_are_held_where_no_policy_lists_them(environment: &Environment) {
+    let snippet = "nginx.ingress.kubernetes.io/configuration-snippet";
+    let team = Team::unguarded(environment, "unlisted", &json!({"enforcement": "Off"}));
+    let spec = |annotations: Value| json!({"image": "ghcr.io/a/x:1", "ingressHost": "a.example.com", "ingressAnnotations": annotations});
+    let old = server("old", &spec(json!({snippet: "x"})));
+    team.send("create", &old).expect_ok();
+    team.set(&json!({"ingress": {"requireTLS": false}}));
+    team.await_floor();
+    let harmless = json!({"cert-manager.io/cluster-issuer": "letsencrypt", "app.kubernetes.io/part-of": "weather",
+                          "nginx.ingress.kubernetes.io/ssl-redirect": "true"});
+    let objects = [
+        server("harmless", &spec(harmless)),
+        server("none", &spec(json!({}))),
+        server("snippet", &spec(json!({snippet: "x"}))),
+        server(
+            "beside",
+            &spec(json!({"cert-manager.io/issuer": "a", "cert-manager.io/issuers": "b"})),
+        ),
+    ];
+    let refused = team.put(&objects);
+    let names: Vec<&str> = refused.keys().map(String::as_str).collect();
+    assert_eq!(names, ["beside", "snippet"], "{refused:?}");
+    for (name, text) in &refused {
+        assert!(
+            text.contains("MCP0207: spec.ingressAnnotations"),
+            "{name}: {text}"
+        );
+    }
+    let patch = |annotations: Value| {
+        let patch = json!({"spec": {"ingressAnnotations": annotations}}).to_string();
+        team.kubectl(&["patch", "mcpserver", "old", "--type=merge", "-p", &patch])
+    };
+    team.kubectl(&["label", "mcpserver", "old", "colour=blue"])
+        .expect_ok();
+    patch(json!({"cert-manager.io/issuer": "a"})).expect_ok();
+    let said = patch(json!({snippet: "y"})).expect_failure();
+    assert!(said.contains("MCP0207"), "{said}");
+}
+
+pub(super) fn scaling_keeps_to_the_limit(environment: &Environment) {
+    let team = Team::unguarded(environment, "scale", &json!({"enforcement": "Off"}));
+    let many = json!({"image": "ghcr.io/a/x:1", "ingressHost": "a.example.com", "replicas": 9});
+    team.send("create", &server("old", &many)).expect_ok();
+    // More than the limit asks for: nothing else of it may refuse a Scale, which shows none of its fields.
+    team.set(
+        &json!({"images": {"requireDigest": true}, "ingress": {"requireTLS": true}, "limits": {"replicas": 3}}),
+    );
+    team.await_floor();
+    let scale = |replicas: &str| {
+        let replicas = format!("--replicas={replicas}");
+        team.kubectl(&["scale", "mcpserver", "old", &replicas])
+    };
+    scale("9").expect_ok();
+    for above in ["50", "4"] {
+        let said = scale(above).expect_failure();
+        assert!(said.contains("MCP0316: spec.replicas"), "{above}: {said}");
+    }
+    for within in ["3", "0", "1"] {
+        scale(within).expect_ok();
+    }
+    let said = scale("50").expect_failure();
+    assert!(said.contains("MCP0316: spec.replicas"), "{said}");
+    let patch = [
+        "patch",
+        "mcpserver",
+        "old",
+        "--subresource=scale",
+        "--type=merge",
+        "-p",
+        r#"{"spec":{"replicas":50}}"#,
+    ];
+    let said = team.kubectl(&patch).expect_failure();
+    assert!(said.contains("MCP0316: spec.replicas"), "{said}");
+}
+
 pub(super) fn two_policies_must_both_be_met(environment: &Environment) {
     let team = Team::new(
         environment,

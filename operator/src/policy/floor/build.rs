@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
 use kube::{Resource as _, ResourceExt as _};
 use sha2::{Digest as _, Sha256};
 
-use super::check::Check;
+use super::check::{Check, SCALES};
 use super::scope::{Action, Scope};
 use super::{cel, grant, image, ingress, server};
 
@@ -39,6 +39,7 @@ pub(super) fn parts(policy: &Arc<MCPPolicy>, all: &[Arc<MCPPolicy>]) -> Vec<Part
     let mut by_action: BTreeMap<Action, Vec<Check>> = BTreeMap::new();
     for check in checks(&scope) {
         if let Some(action) = scope.action(check.code, check.by_policy) {
+            let action = heard(action, check.resource);
             by_action.entry(action).or_default().push(check);
         }
     }
@@ -46,6 +47,16 @@ pub(super) fn parts(policy: &Arc<MCPPolicy>, all: &[Arc<MCPPolicy>]) -> Vec<Part
         .into_iter()
         .map(|(action, checks)| part(policy, action, &checks, &variables))
         .collect()
+}
+
+/// Nobody reads warnings about a Scale, and an autoscaler would log them for ever: they go to the audit log, as those of
+/// the webhook do.
+fn heard(action: Action, resource: &str) -> Action {
+    if action == Action::Warn && resource == SCALES {
+        Action::Audit
+    } else {
+        action
+    }
 }
 
 /// Name of both objects.
@@ -76,6 +87,11 @@ fn checks(scope: &Scope) -> Vec<Check> {
 
 fn variables(scope: &Scope) -> Vec<(String, String)> {
     let mut all = vec![
+        (
+            "resource".to_owned(),
+            "request.resource.resource + (request.?subResource.orValue('') == '' ? '' : '/' + request.subResource)"
+                .to_owned(),
+        ),
         ("spec".to_owned(), "object.?spec.orValue({})".to_owned()),
         (
             "before".to_owned(),

@@ -2,8 +2,10 @@
 
 use k8s_openapi::api::admissionregistration::v1::Validation;
 
-/// What a check judges, by its plural.
+/// What a check judges, by its plural, with the subresource behind it.
 pub(super) const SERVERS: &str = "mcpservers";
+/// See [`SERVERS`]. Its objects are `autoscaling/v1` Scales: of a server they show the replicas and nothing else.
+pub(super) const SCALES: &str = "mcpservers/scale";
 /// See [`SERVERS`].
 pub(super) const GRANTS: &str = "mcpaccessgrants";
 /// See [`SERVERS`].
@@ -14,7 +16,7 @@ pub(super) const SESSIONS: &str = "mcpagentsessions";
 pub(super) struct Check {
     /// The rule's code.
     pub(super) code: &'static str,
-    /// The plural of the kind it judges.
+    /// What it judges: the plural of a kind, or a subresource.
     pub(super) resource: &'static str,
     /// The field that people must change.
     field: &'static str,
@@ -36,7 +38,7 @@ impl Check {
         Self::new(code, SERVERS, field, fits)
     }
 
-    /// A check of objects of a kind, given by its plural.
+    /// A check of objects of a kind, given by its plural, or of a subresource.
     pub(super) fn new(
         code: &'static str,
         resource: &'static str,
@@ -93,7 +95,7 @@ impl Check {
         });
         Validation {
             expression: format!(
-                "request.resource.resource != '{}' || ({}) || (request.operation == 'UPDATE' && ({}))",
+                "variables.resource != '{}' || ({}) || (request.operation == 'UPDATE' && ({}))",
                 self.resource, self.fits, self.unchanged
             ),
             message: Some(message),

@@ -3,7 +3,8 @@
 //! What a server leaves out comes from the policies; the checks judge it only where every policy that may have a say
 //! leads to the same refusal.
 
-use api::{Defaults, IngressPolicy};
+use api::{Defaults, IngressPolicy, MCPPolicySpec};
+use rules::HARMLESS_ANNOTATIONS;
 use rules::effective::{INGRESS_CLASS, PATH_TEMPLATE};
 use rules::parse::path::RESERVED;
 
@@ -48,13 +49,13 @@ pub(super) fn checks(scope: &Scope) -> Vec<Check> {
         own_path_form(),
         reserved(scope),
         unusual_host(scope),
+        annotations(scope),
     ];
     if let Some(ingress) = &scope.spec().ingress {
         checks.extend(hosts(scope, ingress));
         checks.extend(classes(scope, ingress));
         checks.extend(tls(scope, ingress));
         checks.extend(prefixes(scope, ingress));
-        checks.extend(annotations(scope, ingress));
     }
     checks
 }
@@ -135,7 +136,7 @@ fn hosts(scope: &Scope, ingress: &IngressPolicy) -> Vec<Check> {
 /// Wildcards, single labels, names of a cluster's or a site's inside, and what some clients read as an address.
 fn unusual_host(scope: &Scope) -> Check {
     let says = |allowed| {
-        move |spec: &api::MCPPolicySpec| {
+        move |spec: &MCPPolicySpec| {
             spec.ingress
                 .as_ref()
                 .is_some_and(|ingress| ingress.allow_wildcard_hosts == Some(allowed))
@@ -254,26 +255,39 @@ fn prefixes(scope: &Scope, ingress: &IngressPolicy) -> Option<Check> {
 }
 
 /// Each annotation ratchets by itself.
-fn annotations(scope: &Scope, ingress: &IngressPolicy) -> Option<Check> {
+fn annotations(scope: &Scope) -> Check {
     const HERE: &str = "variables.spec.?ingressAnnotations.orValue({})";
     const BEFORE: &str = "variables.before.?ingressAnnotations.orValue({})";
-    let entries = ingress.allowed_annotations.as_ref()?;
-    let exact = cel::list(
-        entries
-            .iter()
-            .filter(|e| !e.ends_with('*'))
-            .map(String::as_str),
-    );
+    let (entries, must) = allowed_annotations(scope);
+    let exact = cel::list(entries.iter().copied().filter(|e| !e.ends_with('*')));
     let open = cel::list(entries.iter().filter_map(|entry| entry.strip_suffix('*')));
     let fits = format!(
         "{HERE}.all(k, k in {exact} || {open}.exists(e, k.startsWith(e)) \
          || (k in {BEFORE} && {BEFORE}[k] == {HERE}[k]))"
     );
-    Some(
-        Check::server("MCP0207", "spec.ingressAnnotations", fits).must(format!(
+    Check::server("MCP0207", "spec.ingressAnnotations", fits).must(must)
+}
+
+/// What annotations a server may have, and the sentence. A policy without a list leaves the harmless ones, and what
+/// another that may select the same namespaces lists: whether that one does is the webhook's to see.
+fn allowed_annotations(scope: &Scope) -> (Vec<&str>, String) {
+    fn listed(spec: &MCPPolicySpec) -> Option<&Vec<String>> {
+        spec.ingress.as_ref()?.allowed_annotations.as_ref()
+    }
+    if let Some(entries) = listed(scope.spec()) {
+        let must = format!(
             "must have only annotations that {} allows: {}",
             scope.title(),
             some_of(entries)
-        )),
-    )
+        );
+        return (entries.iter().map(String::as_str).collect(), must);
+    }
+    let others = scope.everybody().filter_map(listed).flatten();
+    let entries = HARMLESS_ANNOTATIONS
+        .into_iter()
+        .chain(others.map(String::as_str))
+        .collect();
+    let must =
+        "must have only harmless annotations: another may change how a shared host is served";
+    (entries, must.to_owned())
 }

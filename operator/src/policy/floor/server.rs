@@ -1,7 +1,7 @@
 //! Gateway, authentication, decisions, limits and service accounts of servers in CEL.
 
 use super::cel;
-use super::check::{Check, some_of};
+use super::check::{Check, SCALES, SERVERS, some_of};
 use super::scope::Scope;
 
 const ENABLED: &str = "variables.spec.?gateway.?enabled.orValue(true)";
@@ -74,17 +74,28 @@ fn access(scope: &Scope) -> Vec<Check> {
 fn limits(scope: &Scope) -> Vec<Check> {
     const REPLICAS: &str = "variables.spec.?replicas.orValue(1)";
     const TOOLS: &str = "variables.spec.?tools.orValue([]).size()";
+    // A Scale without replicas says none.
+    const SCALED: &str = "variables.spec.?replicas.orValue(0)";
     let Some(limits) = &scope.spec().limits else {
         return Vec::new();
     };
     let counted = [
         (
+            SERVERS,
             "spec.replicas",
             REPLICAS,
             "variables.before.?replicas.orValue(1)",
             limits.replicas,
         ),
         (
+            SCALES,
+            "spec.replicas",
+            SCALED,
+            "variables.before.?replicas.orValue(0)",
+            limits.replicas,
+        ),
+        (
+            SERVERS,
             "spec.tools",
             TOOLS,
             "variables.before.?tools.orValue([]).size()",
@@ -93,10 +104,10 @@ fn limits(scope: &Scope) -> Vec<Check> {
     ];
     counted
         .into_iter()
-        .filter_map(|(field, count, before, most)| {
+        .filter_map(|(resource, field, count, before, most)| {
             let most = most?;
             Some(
-                Check::server("MCP0316", field, format!("{count} <= {most}"))
+                Check::new("MCP0316", resource, field, format!("{count} <= {most}"))
                     .unchanged(format!("{count} == {before}"))
                     .must(format!(
                         "must be at most {most}, the limit of {}",

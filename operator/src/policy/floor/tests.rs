@@ -128,6 +128,57 @@ fn a_policy_that_can_never_meet_has_no_say() {
 }
 
 #[test]
+fn where_no_policy_lists_annotations_the_harmless_ones_are_left() {
+    let plain = policy("plain", &json!({}));
+    let alone = expression(&parts(&plain, &[]), "MCP0207").unwrap();
+    for harmless in ["'cert-manager.io/issuer'", "'app.kubernetes.io/'"] {
+        assert!(alone.contains(harmless), "{alone}");
+    }
+    assert!(!alone.contains("'example.com/"), "{alone}");
+    let listing = policy(
+        "listing",
+        &json!({"ingress": {"allowedAnnotations": ["example.com/one", "example.com/some-*"]}}),
+    );
+    let all = [Arc::clone(&plain), Arc::clone(&listing)];
+    let both = expression(&parts(&plain, &all), "MCP0207").unwrap();
+    for allowed in [
+        "'cert-manager.io/issuer'",
+        "'example.com/one'",
+        "'example.com/some-'",
+    ] {
+        assert!(both.contains(allowed), "{both}");
+    }
+    let its_own = expression(&parts(&listing, &all), "MCP0207").unwrap();
+    assert!(its_own.contains("'example.com/one'"), "{its_own}");
+    assert!(!its_own.contains("cert-manager.io"), "{its_own}");
+}
+
+/// What an action matches.
+fn matched(parts: &[Part], action: Action) -> Vec<String> {
+    let part = parts.iter().find(|part| part.action == action);
+    let rules = part.and_then(|part| {
+        let constraints = part.policy.spec.as_ref()?.match_constraints.as_ref()?;
+        constraints.resource_rules.clone()
+    });
+    let rules = rules.into_iter().flatten();
+    rules.filter_map(|rule| rule.resources).flatten().collect()
+}
+
+#[test]
+fn scaling_is_held_and_never_warned_about() {
+    let limited =
+        |overrides: Value| alone(&json!({"limits": {"replicas": 3}, "overrides": overrides}));
+    let scale = "mcpservers/scale";
+    let enforced = limited(json!([]));
+    assert!(matched(&enforced, Action::Deny).contains(&scale.to_owned()));
+    let warned = limited(json!([{"rule": "MCP0316", "enforcement": "Warn"}]));
+    assert_eq!(matched(&warned, Action::Warn), ["mcpservers"]);
+    assert_eq!(matched(&warned, Action::Audit), [scale]);
+    let unlimited = alone(&json!({}));
+    assert!(!matched(&unlimited, Action::Deny).contains(&scale.to_owned()));
+}
+
+#[test]
 fn what_holds_without_being_mentioned_is_relaxed_by_whoever_may() {
     let plain = policy("plain", &json!({}));
     assert!(codes(&parts(&plain, &[]), Action::Deny).contains(&"MCP0206".to_owned()));

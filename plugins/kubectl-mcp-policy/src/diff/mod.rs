@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use common::app::CommandLine;
 use common::output::yaml;
+use common::printer::{WARN, styled};
 use common::{Exit, KubeArgs, Printer, Result, TerminalArgs};
 use jiff::Timestamp;
 use rules::Kind;
@@ -60,14 +61,19 @@ pub(crate) async fn run(cli: &Cli, printer: &mut Printer) -> Result<Exit> {
         printer.error(&problem.error());
     }
     if run.ours().next().is_none() {
-        printer.note("There is no object of kubectl-mcp.dev/v1alpha1 to compare.");
+        run.say_that_there_is_nothing("compare", true, printer);
     }
     let mut differs = false;
     if cli.server {
         let cluster = cli.kube.connect().await?;
         for (kind, object) in run.ours() {
             match server::change(&cluster, kind, object).await {
-                Ok(change) => differs |= show(change, printer)?,
+                Ok((change, warnings)) => {
+                    for warning in warnings {
+                        printer.note(format_args!("{} {warning}", styled(WARN, "Warning:")));
+                    }
+                    differs |= show(change, printer)?;
+                }
                 // One that is refused says nothing of the others.
                 Err(error) => {
                     broken = true;

@@ -1,10 +1,12 @@
 //! What the cluster would store: what `kubectl apply` would send, sent as a dry run.
 
 use common::api_error::During as _;
+use common::output::strip;
 use common::{Cluster, Error, Result};
-use kube::Api;
-use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams, ValidationDirective};
+use kube::client::Body;
+use kube::core::{ApiResource, GroupVersionKind, Request, Status};
+use kube::{Api, Client};
 use rules::Kind;
 use serde_json::Value;
 
@@ -13,11 +15,18 @@ use super::unified::Change;
 use crate::manifests::Object;
 use crate::world::{LAST_APPLIED, in_namespace, is_namespaced, patch};
 
+/// A request before it is sent.
+type Sent = http::Request<Vec<u8>>;
+
 /// Who changes, in the dry run: kubectl's own name, so that no field changes hands.
 const MANAGER: &str = "kubectl-client-side-apply";
 
-/// The object in the cluster, and what it would be.
-pub(super) async fn change(cluster: &Cluster, kind: Kind, object: &Object) -> Result<Change> {
+/// The object in the cluster, and what it would be; and what the API server warns about, as kubectl prints it.
+pub(super) async fn change(
+    cluster: &Cluster,
+    kind: Kind,
+    object: &Object,
+) -> Result<(Change, Vec<String>)> {
     let namespace = match (is_namespaced(kind), object.text("/metadata/namespace")) {
         (false, _) => "",
         (true, "") => cluster.namespace.as_str(),
@@ -34,22 +43,27 @@ pub(super) async fn change(cluster: &Cluster, kind: Kind, object: &Object) -> Re
             .during(format!("cannot get {name}"))?
     };
     let what = format!("{}: the cluster does not take {name}", object.file);
-    let after = match &live {
-        None => create(&api, kind, namespace, object).await.during(what)?,
-        Some(live) => update(&api, kind, live, object).await.during(what)?,
+    let manifest = in_namespace(&object.value, kind, namespace);
+    let request = Request::new(api.resource_url());
+    let request = match &live {
+        None => create(&request, &manifest),
+        Some(live) => update(&request, live, &manifest),
     };
+    let request = request.during(what.clone())?;
+    let (after, warnings) = answer(&cluster.client, request).await.during(what)?;
     let before = live.as_ref().map(plain).transpose()?;
     let before_name = if before.is_some() {
         format!("live {name}")
     } else {
         "/dev/null".to_owned()
     };
-    Ok(Change {
+    let change = Change {
         before_name,
         after_name: format!("stored {name}"),
         before,
         after: plain(&after)?,
-    })
+    };
+    Ok((change, warnings))
 }
 
 fn api_of(cluster: &Cluster, kind: Kind, namespace: &str) -> Api<DynamicObject> {
@@ -62,41 +76,80 @@ fn api_of(cluster: &Cluster, kind: Kind, namespace: &str) -> Api<DynamicObject> 
     }
 }
 
-async fn create(
-    api: &Api<DynamicObject>,
-    kind: Kind,
-    namespace: &str,
-    object: &Object,
-) -> kube::Result<DynamicObject> {
-    let given = in_namespace(&object.value, kind, namespace);
-    let given: DynamicObject = serde_json::from_value(given).map_err(kube::Error::SerdeError)?;
+fn create(request: &Request, manifest: &Value) -> kube::Result<Sent> {
     let params = PostParams {
         dry_run: true,
         field_manager: Some(MANAGER.to_owned()),
     };
-    api.create(&params, &given).await
+    let body = serde_json::to_vec(manifest).map_err(kube::Error::SerdeError)?;
+    let mut sent = request
+        .create(&params, body)
+        .map_err(kube::Error::BuildRequest)?;
+    // kube knows the parameter for patches alone.
+    let uri = format!("{}&fieldValidation=Strict", sent.uri());
+    *sent.uri_mut() = uri
+        .parse()
+        .map_err(|error| kube::Error::Service(Box::new(error)))?;
+    Ok(sent)
 }
 
 /// Where kubectl applied the object before, its three-way merge; where somebody applied it on the server's side, that
 /// again under the same name, because only so what the manifest dropped goes.
-async fn update(
-    api: &Api<DynamicObject>,
-    kind: Kind,
-    live: &DynamicObject,
-    object: &Object,
-) -> kube::Result<DynamicObject> {
+fn update(request: &Request, live: &DynamicObject, manifest: &Value) -> kube::Result<Sent> {
     let stored = serde_json::to_value(live).map_err(kube::Error::SerdeError)?;
-    let name = object.text("/metadata/name");
-    let namespace = live.metadata.namespace.as_deref().unwrap_or_default();
-    let given = in_namespace(&object.value, kind, namespace);
-    if let Some(manager) = applier(live) {
-        let params = PatchParams::apply(manager).force().dry_run();
-        return api.patch(name, &params, &Patch::Apply(given)).await;
+    let name = live.metadata.name.as_deref().unwrap_or_default();
+    let (params, patch) = match applier(live) {
+        Some(manager) => (
+            PatchParams::apply(manager).force(),
+            Patch::Apply(manifest.clone()),
+        ),
+        None => (
+            PatchParams::apply(MANAGER),
+            Patch::Merge(patch(&stored, manifest)),
+        ),
+    };
+    let params = params.dry_run().validation(ValidationDirective::Strict);
+    request
+        .patch(name, &params, &patch)
+        .map_err(kube::Error::BuildRequest)
+}
+
+/// Sends a request as the client would, and keeps what the API server warns about, which the client does not.
+async fn answer(client: &Client, request: Sent) -> kube::Result<(DynamicObject, Vec<String>)> {
+    let answer = client.send(request.map(Body::from)).await?;
+    let status = answer.status();
+    let warnings = answer
+        .headers()
+        .get_all("warning")
+        .iter()
+        .filter_map(|value| warning(&String::from_utf8_lossy(value.as_bytes())))
+        .collect();
+    let bytes = answer.into_body().collect_bytes().await?;
+    if status.is_success() {
+        let object = serde_json::from_slice(&bytes).map_err(kube::Error::SerdeError)?;
+        return Ok((object, warnings));
     }
-    let mut params = PatchParams::default().dry_run();
-    params.field_manager = Some(MANAGER.to_owned());
-    let patch = Patch::Merge(patch(&stored, &given));
-    api.patch(name, &params, &patch).await
+    let refused: Status = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
+        // A proxy on the way does not speak in such objects.
+        Status::failure(String::from_utf8_lossy(&bytes).trim(), "").with_code(status.as_u16())
+    });
+    Err(kube::Error::Api(Box::new(refused)))
+}
+
+/// The words of a `Warning` header (RFC 7234 5.5): `299 - "words"`, on one line.
+fn warning(header: &str) -> Option<String> {
+    let (_, quoted) = header.split_once('"')?;
+    let mut words = String::new();
+    let mut letters = quoted.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' => break,
+            '\\' => words.extend(letters.next()),
+            letter => words.push(letter),
+        }
+    }
+    let line = words.replace(char::is_control, " ");
+    (!line.is_empty()).then_some(line)
 }
 
 /// Who applied the object on the server's side, and nobody from kubectl's.
@@ -117,29 +170,40 @@ fn applier(live: &DynamicObject) -> Option<&str> {
 fn plain(object: &DynamicObject) -> Result<Value> {
     let mut value = serde_json::to_value(object)
         .map_err(|error| Error::failed(format!("cannot read the API server's answer: {error}")))?;
-    if let Some(object) = value.as_object_mut() {
-        object.remove("status");
-    }
-    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-        for field in [
-            "managedFields",
-            "creationTimestamp",
-            "generation",
-            "resourceVersion",
-            "uid",
-            "selfLink",
-        ] {
-            metadata.remove(field);
-        }
-        if let Some(annotations) = metadata
-            .get_mut("annotations")
-            .and_then(Value::as_object_mut)
-        {
-            annotations.remove(LAST_APPLIED);
-            if annotations.is_empty() {
-                metadata.remove("annotations");
-            }
-        }
-    }
+    strip(&mut value);
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_shown_without_its_wrapping() {
+        assert_eq!(
+            warning(r#"299 - "MCP0103: \"latest\" moves""#).as_deref(),
+            Some("MCP0103: \"latest\" moves")
+        );
+        assert_eq!(warning("299 - \"\""), None);
+        assert_eq!(warning("nonsense"), None);
+    }
+
+    #[test]
+    fn what_nobody_could_store_is_asked_for_as_kubectl_apply_does() {
+        let manifest = serde_json::json!({"metadata": {"name": "w"}});
+        let request = Request::new("/apis/x");
+        let new = create(&request, &manifest).unwrap().uri().to_string();
+        let live: DynamicObject =
+            serde_json::from_value(serde_json::json!({"metadata": {"name": "w"}})).unwrap();
+        let changed = update(&request, &live, &manifest)
+            .unwrap()
+            .uri()
+            .to_string();
+        for uri in [new, changed] {
+            assert!(
+                uri.contains("fieldValidation=Strict") && uri.contains("dryRun=All"),
+                "{uri}"
+            );
+        }
+    }
 }

@@ -12,8 +12,9 @@ use jiff::Timestamp;
 use rules::Severity;
 
 use crate::manifests::{Inputs, Read};
-use crate::world::{Setting, World};
+use crate::world::{Setting, Unseen, World, sentences};
 use judge::Located;
+use report::Sources;
 
 /// Check manifests by the cluster's own rules, with or without a cluster
 #[derive(Parser)]
@@ -48,7 +49,7 @@ Examples:
   kubectl mcp lint -f 'apps/**/*.{yaml,json}' -o github
   kubectl kustomize overlays/prod | kubectl mcp lint -f - --server
 
-Exit codes: 0 nothing found, 1 found something, 2 wrong command line, 3 something could not be read.";
+Exit codes: 0 nothing found, 1 found something, 2 wrong command line, 3 something could not be read, or nothing is there.";
 
 /// How findings are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -87,20 +88,34 @@ pub(crate) async fn run(cli: &Cli, printer: &mut Printer) -> Result<Exit> {
     for problem in &problems {
         printer.error(&problem.error());
     }
-    let world = look(cli, &run, &policies, printer).await?;
+    let (world, unseen) = look(cli, &run, &policies, printer).await?;
     let findings = judge::judge(&run, &world);
+    let kinds: Vec<_> = run.ours().map(|(kind, _)| kind).collect();
+    let said = findings.iter().map(|located| &located.finding);
+    for sentence in sentences(&unseen, &kinds, said) {
+        printer.warning(sentence);
+    }
     match cli.output {
         Format::Text => report::text(&findings, cli.verbose, printer),
         Format::Json => report::json(&findings, printer),
         Format::Sarif => report::sarif(&findings, &problems, cli.verbose, printer),
         Format::Github => report::github(&findings, &problems, cli.verbose, printer),
     }
-    report::summary(&findings, &run, cli.verbose, printer);
+    let sources = Sources {
+        server: cli.server,
+        policies: world.knows_policies(),
+    };
+    report::summary(&findings, &run, sources, cli.verbose, printer);
     Ok(exit(&findings, cli.fail_on, !problems.is_empty()))
 }
 
 /// What the rules may know.
-async fn look(cli: &Cli, run: &Read, policies: &Read, printer: &mut Printer) -> Result<World> {
+async fn look(
+    cli: &Cli,
+    run: &Read,
+    policies: &Read,
+    printer: &mut Printer,
+) -> Result<(World, Vec<Unseen>)> {
     let now = Timestamp::now();
     let mut setting = Setting {
         policies_named: !cli.policy.is_empty(),
@@ -115,15 +130,11 @@ async fn look(cli: &Cli, run: &Read, policies: &Read, printer: &mut Printer) -> 
         {
             printer.warning("no cluster is asked without --server: --context, --kubeconfig and --as change nothing");
         }
-        return World::offline(run, policies, &setting, now);
+        return Ok((World::offline(run, policies, &setting, now)?, Vec::new()));
     }
     let cluster = cli.kube.connect().await?;
     setting.namespace.clone_from(&cluster.namespace);
-    let (world, unseen) = World::online(&cluster, run, &setting, now).await?;
-    for sentence in unseen {
-        printer.warning(sentence);
-    }
-    Ok(world)
+    World::online(&cluster, run, &setting, now).await
 }
 
 /// A file that could not be read is worse than a finding: nobody knows what is in it.

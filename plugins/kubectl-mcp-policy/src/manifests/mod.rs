@@ -3,6 +3,7 @@
 //!
 //! Used by every verb that takes `-f`. Reads and understands; what an object means is for others.
 
+mod empty;
 mod json;
 mod node;
 mod paths;
@@ -48,7 +49,11 @@ impl Inputs {
         if named.iter().chain(policies).filter(dashes).count() > 1 {
             return Err(Error::usage("standard input (-) must be named once"));
         }
-        Ok((read(&named, self.recursive), read(policies, self.recursive)))
+        let mut run = read(&named, self.recursive);
+        if run.objects.is_empty() && run.problems.is_empty() {
+            run.problems.push(empty::nothing(&named));
+        }
+        Ok((run, read(policies, self.recursive)))
     }
 }
 
@@ -113,6 +118,8 @@ pub(crate) struct Read {
     pub(crate) objects: Vec<Object>,
     /// What could not be read or understood, and what names a kind of ours that there is not.
     pub(crate) problems: Vec<Problem>,
+    /// Named directories whose own directories were not looked into.
+    flat: Vec<PathBuf>,
 }
 
 impl Read {
@@ -154,6 +161,9 @@ pub(crate) fn read(paths: &[PathBuf], recursive: bool) -> Read {
                 continue;
             }
         };
+        if !recursive && path.is_dir() {
+            all.flat.push(path.clone());
+        }
         for file in files {
             let itself = file.canonicalize().unwrap_or_else(|_| file.clone());
             if seen.insert(itself) {
@@ -260,8 +270,11 @@ impl Read {
                     node,
                     value,
                 };
-                self.problems.extend(slip(&object));
-                self.objects.push(object);
+                // What is wrong with it is said once: it does not count among the objects of other kinds too.
+                match slip(&object) {
+                    Some(problem) => self.problems.push(problem),
+                    None => self.objects.push(object),
+                }
             }
         }
     }

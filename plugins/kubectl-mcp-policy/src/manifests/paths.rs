@@ -5,7 +5,7 @@
 
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
-use super::Problem;
+use super::{Problem, empty};
 
 /// How many alternatives the braces of one pattern may stand for.
 const ALTERNATIVES: usize = 256;
@@ -34,9 +34,24 @@ pub(super) fn expand(path: &Path, recursive: bool) -> Result<Vec<PathBuf>, Probl
         for path in matched {
             found.extend(files(&path, recursive)?);
         }
-        return Ok(found);
+        return some(found, path, recursive);
     }
-    files(path, recursive)
+    some(files(path, recursive)?, path, recursive)
+}
+
+/// A name that stands for no file at all would be looked at by nobody, for ever.
+fn some(found: Vec<PathBuf>, path: &Path, recursive: bool) -> Result<Vec<PathBuf>, Problem> {
+    if found.is_empty() {
+        Err(empty::no_manifest(path, recursive))
+    } else {
+        Ok(found)
+    }
+}
+
+/// Whether there are manifests in the directories of a directory.
+pub(super) fn holds_more(path: &Path) -> bool {
+    let count = |recursive| files(path, recursive).map_or(0, |files| files.len());
+    path.is_dir() && count(true) > count(false)
 }
 
 /// The file itself, or the manifests of a directory in order of name.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use api::MCPPolicy;
 use clap::ValueEnum;
 use common::output::{Output, print_value};
-use common::table::Table;
+use common::table::{TERMINAL, Table, wrap};
 use common::{Error, Exit, KubeArgs, Printer, Result};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use rules::effective::provenance::{Combined, Given, Line, RuleLine};
@@ -21,6 +21,7 @@ use crate::manifests;
 
 /// Arguments of `explain`.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ExplainArgs {
     /// The namespace; it need not exist
     #[arg(value_name = "NAMESPACE")]
@@ -28,13 +29,22 @@ pub(super) struct ExplainArgs {
     /// Labels to explain it with, instead of those it has: KEY=VALUE, several with commas
     #[arg(long, value_name = "LABELS", value_delimiter = ',', value_parser = reads::label)]
     labels: Vec<(String, String)>,
-    /// Policies from a file or directory instead of the cluster's; no cluster is asked then
+    /// Policies from a file, directory or pattern such as 'policies/*.yaml' instead of the cluster's; no cluster is
+    /// asked then; may be given several times
     #[arg(long, value_name = "FILE")]
     policy: Vec<PathBuf>,
     /// How to print
     #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
     output: Format,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  kubectl mcp policy explain team-a
+  kubectl mcp policy explain team-new --labels team=a
+  kubectl mcp policy explain team-a --policy policy.yaml -o json
+
+Exit codes: 0 explained, 2 wrong command line, 3 it could not be found out.";
 
 /// How an explanation is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -123,7 +133,7 @@ fn from_files(args: &ExplainArgs, printer: &mut Printer) -> Result<Known> {
     let policies = reads::of_files(&read)?;
     if policies.is_empty() {
         return Err(Error::failed("--policy names no MCPPolicy")
-            .with_hint("kubectl get mcppolicy -o yaml > policy.yaml"));
+            .with_hint("kubectl mcp policy get -o yaml > policy.yaml"));
     }
     let itself = read.objects.iter().find(|object| {
         object.text("/apiVersion") == "v1"
@@ -230,7 +240,8 @@ fn text(
     } else {
         labels.join(", ")
     };
-    printer.line(format_args!("Namespace {name}, labels: {labels}\n"));
+    let line = format!("Namespace {name}, labels: {labels}");
+    printer.line(format_args!("{}\n", wrap(&line, TERMINAL)));
     if considered.is_empty() {
         printer.note("There is no MCPPolicy.");
     } else {
@@ -244,7 +255,7 @@ fn text(
                 why(selection, object),
             ]);
         }
-        printer.line(format_args!("{}\n", table.render()));
+        printer.line(format_args!("{}\n", table.wrapped(2, TERMINAL).render()));
     }
     printer.line(format_args!("{}\n", fields(&provenance.lines)));
     if !provenance.rules.is_empty() {
@@ -256,10 +267,11 @@ fn text(
         .map(|meta| format!("{} {}", meta.code, meta.name))
         .collect();
     if !codes.is_empty() {
-        printer.line(format_args!(
+        let line = format!(
             "Enforced by default, and no policy mentions them: {}.",
             codes.join(", ")
-        ));
+        );
+        printer.line(wrap(&line, TERMINAL));
     }
 }
 
@@ -275,9 +287,14 @@ fn fields(lines: &[Line]) -> String {
         let field = line.field.to_owned();
         match line.given.as_slice() {
             [] => table.row([field, say(&line.holds), "(built in)".to_owned()]),
+            [only] if line.holds.is_object() => {
+                for (member, value) in members(&line.holds) {
+                    table.row([format!("{field}{member}"), value, only.policy.clone()]);
+                }
+            }
             [only] => table.row([field, holding(line), only.policy.clone()]),
             several => {
-                let how = format!("{} policies: {}", several.len(), line.combined.as_str());
+                let how = format!("({})", line.combined.as_str());
                 table.row([field, holding(line), how]);
                 for given in several {
                     table.row(["  -".to_owned(), say(&given.value), from(given)]);
@@ -285,7 +302,19 @@ fn fields(lines: &[Line]) -> String {
             }
         }
     }
-    table.render()
+    table.wrapped(1, TERMINAL).render()
+}
+
+/// The members of a value, each with the end of its path: `.limits.cpu`.
+fn members(value: &Value) -> Vec<(String, String)> {
+    let Some(entries) = value.as_object().filter(|entries| !entries.is_empty()) else {
+        return vec![(String::new(), say(value))];
+    };
+    let below = entries.iter().flat_map(|(key, value)| {
+        let inner = members(value).into_iter();
+        inner.map(move |(path, text)| (format!(".{key}{path}"), text))
+    });
+    below.collect()
 }
 
 fn from(given: &Given) -> String {
@@ -332,7 +361,7 @@ fn rules_table(lines: &[RuleLine]) -> String {
             said.collect::<Vec<_>>().join(", "),
         ]);
     }
-    table.render()
+    table.wrapped(3, TERMINAL).render()
 }
 
 fn value(name: &str, known: &Known, considered: &Considered<'_>, provenance: &Provenance) -> Value {

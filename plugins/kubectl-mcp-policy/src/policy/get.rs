@@ -1,20 +1,27 @@
 //! `policy get`: what there is, as kubectl shows it.
 
-use api::{MCPPolicy, conditions};
+use api::{MCPPolicy, conditions, names};
 use common::api_error::During as _;
 use common::cluster::Cluster;
-use common::output::{Output, OutputArgs, print_list, print_object, tree};
+use common::output::{
+    Output, OutputArgs, print_list, print_object, remove_annotations, strip, tree,
+};
 use common::table::Table;
 use common::{Exit, Printer, Result, age};
 use futures::TryStreamExt as _;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
+use serde_json::Value;
 
 use super::explain::selector;
 
+/// The longest list in a column, in bytes.
+const LONGEST_LIST: usize = 14;
+
 /// Arguments of `get`.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct GetArgs {
     /// Names of policies; all when absent
     #[arg(value_name = "NAME")]
@@ -29,6 +36,15 @@ pub(super) struct GetArgs {
     output: OutputArgs,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  kubectl mcp policy get -o wide
+  kubectl mcp policy get default -o yaml > policy.yaml
+
+YAML leaves out what the cluster keeps in the object, so that it can be kept in git and applied.
+
+Exit codes: 0 shown, 2 wrong command line, 3 it could not be done.";
+
 /// `policy get`.
 pub(super) async fn get(cluster: &Cluster, args: &GetArgs, printer: &mut Printer) -> Result<Exit> {
     let api: Api<MCPPolicy> = Api::all(cluster.client.clone());
@@ -36,11 +52,17 @@ pub(super) async fn get(cluster: &Cluster, args: &GetArgs, printer: &mut Printer
     let (found, version) = read(&api, args).await?;
     match (output, found.as_slice()) {
         (Output::Json | Output::Yaml | Output::Name, [only]) if !args.names.is_empty() => {
-            print_object(printer, output, &tree(only))?;
+            print_object(printer, output, &printable(only, output))?;
         }
         (_, []) if output.is_table() => printer.note("No policies found."),
         _ if output.is_table() => printer.line(table(&found, output, Timestamp::now())),
-        _ => print_list(printer, output, &found.iter().map(tree).collect::<Vec<_>>())?,
+        _ => {
+            let objects: Vec<_> = found
+                .iter()
+                .map(|policy| printable(policy, output))
+                .collect();
+            print_list(printer, output, &objects)?;
+        }
     }
     if args.watch {
         follow(&api, args, found, version, printer).await?;
@@ -125,7 +147,7 @@ async fn follow(
                 let last = text.rsplit('\n').next().unwrap_or_default();
                 printer.line(if empty { &text } else { last });
             } else if let Some(policy) = shown.last() {
-                print_object(printer, output, &tree(policy))?;
+                print_object(printer, output, &printable(policy, output))?;
             }
             if printer.is_closed() {
                 return Ok(());
@@ -135,11 +157,53 @@ async fn follow(
     Ok(())
 }
 
+/// A policy as it is printed. YAML is for files that are kept and applied again: without what the cluster keeps in the
+/// object. JSON is for programs, and has all of it.
+fn printable(policy: &MCPPolicy, output: Output) -> Value {
+    let mut value = tree(policy);
+    if output == Output::Yaml {
+        strip(&mut value);
+        if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+            let stamps = [
+                names::REQUESTED_BY,
+                names::REQUESTED_BY_GROUPS,
+                names::EDITED_BY,
+            ];
+            remove_annotations(metadata, &stamps);
+        }
+    }
+    value
+}
+
+/// `team=a but b`: the label selector, and what is excluded from it.
+fn selects(policy: &MCPPolicy) -> String {
+    let spec = &policy.spec;
+    let selected = spec
+        .namespace_selector
+        .as_ref()
+        .map_or_else(|| "all".to_owned(), selector);
+    match short(&spec.exclude_namespaces).as_str() {
+        "" => selected,
+        excluded => format!("{selected} but {excluded}"),
+    }
+}
+
+/// `a,b`, or the first and how many more where that would be long.
+fn short(names: &[String]) -> String {
+    let all = names.join(",");
+    match names {
+        [first, more @ ..] if all.len() > LONGEST_LIST && !more.is_empty() => {
+            format!("{first} +{}", more.len())
+        }
+        _ => all,
+    }
+}
+
 fn table(policies: &[MCPPolicy], output: Output, now: Timestamp) -> String {
     let wide = output == Output::Wide;
     let mut headers = vec!["name", "enforcement", "namespaces", "violations", "age"];
     if wide {
-        headers.extend(["selector", "excluded", "host", "accepted", "message"]);
+        headers.extend(["accepted", "selects"]);
     }
     let mut table = Table::new(&headers);
     for policy in policies {
@@ -159,16 +223,8 @@ fn table(policies: &[MCPPolicy], output: Output, now: Timestamp) -> String {
                 .iter()
                 .find(|condition| condition.type_ == conditions::ACCEPTED);
             row.extend([
-                spec.namespace_selector
-                    .as_ref()
-                    .map_or_else(|| "all".to_owned(), selector),
-                spec.exclude_namespaces.join(","),
-                spec.defaults
-                    .as_ref()
-                    .and_then(|defaults| defaults.ingress_host.clone())
-                    .unwrap_or_default(),
                 accepted.map_or_else(|| "Unknown".to_owned(), |c| c.status.clone()),
-                accepted.map(|c| c.message.clone()).unwrap_or_default(),
+                selects(policy),
             ]);
         }
         table.row(row);
@@ -205,7 +261,34 @@ default   Enforce       4            2            60s
 team      Warn          -            -            60s"
         );
         let wide = table(&policies, Output::Wide, now);
-        assert!(wide.contains("a,b        mcp.example.com   True"), "{wide}");
-        assert!(wide.contains("team=a"), "{wide}");
+        assert!(wide.contains("True       all but a,b"), "{wide}");
+        assert!(wide.contains("Unknown    team=a"), "{wide}");
+        for line in wide.lines() {
+            assert!(line.chars().count() <= common::table::TERMINAL, "{line}");
+        }
+        let many = ["kube-system", "kube-public", "x"].map(str::to_owned);
+        assert_eq!(short(&many), "kube-system +2");
+    }
+
+    #[test]
+    fn yaml_can_be_kept_and_applied_again_and_json_has_everything() {
+        let policy: MCPPolicy = serde_json::from_value(json!({
+            "apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPPolicy",
+            "metadata": {"name": "default", "uid": "u", "resourceVersion": "7", "labels": {"a": "b"},
+                         "annotations": {names::REQUESTED_BY: "alice", "mine": "1"}},
+            "spec": {"excludeNamespaces": ["a"]}, "status": {"violations": 2},
+        }))
+        .unwrap();
+        assert_eq!(
+            printable(&policy, Output::Yaml),
+            json!({
+                "apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPPolicy",
+                "metadata": {"name": "default", "labels": {"a": "b"}, "annotations": {"mine": "1"}},
+                "spec": {"excludeNamespaces": ["a"]},
+            })
+        );
+        let json = printable(&policy, Output::Json);
+        assert_eq!(json["status"]["violations"], 2);
+        assert_eq!(json["metadata"]["uid"], "u");
     }
 }

@@ -65,4 +65,29 @@ mod tests {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
     }
+
+    #[test]
+    fn every_example_of_the_help_is_a_command_line() {
+        use clap::CommandFactory as _;
+        let mut command = Cli::command();
+        let helps = ["get", "test", "explain"].map(|name| {
+            let verb = command.find_subcommand_mut(name).unwrap();
+            verb.render_help().to_string()
+        });
+        for help in [command.render_help().to_string()].iter().chain(&helps) {
+            let examples: Vec<_> = help
+                .lines()
+                .filter_map(|line| line.strip_prefix("  kubectl mcp policy "))
+                .collect();
+            assert!(examples.len() >= 2, "{help}");
+            assert!(help.contains("Exit codes: 0 "), "{help}");
+            for example in examples {
+                // What stands behind is for the shell.
+                let words = example.split(['>', '|']).next().unwrap_or_default();
+                let words = ["policy"].into_iter().chain(words.split_whitespace());
+                let parsed = Cli::try_parse_from(words);
+                assert!(parsed.is_ok(), "{example}: {:?}", parsed.err());
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::api_error::{During as _, status_message};
+use common::api_error::During as _;
 use common::{Cluster, Result};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::authorization::v1::{
@@ -13,19 +13,25 @@ use k8s_openapi::api::authorization::v1::{
 use kube::api::{ListParams, PostParams};
 use kube::core::Request;
 use kube::{Api, Client};
-use rules::{Kind, Known, Question, Requester};
+use rules::{Kind, Known, Need, Question, Requester};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::is_namespaced;
 use super::stored::{ConfigMapShape, Metadata, SecretShape, ServiceShape, Stored};
+use super::unseen::{Subject, Unseen};
 
 /// How many objects a list asks for at a time.
 const PAGE: u32 = 500;
 
-/// Reads what rules may want to know about objects of these namespaces.
-pub(super) async fn read(cluster: &Cluster, namespaces: &BTreeSet<String>) -> Result<Stored> {
+/// Reads what rules may want to know about objects of these namespaces. A policy is for the objects of all of them, so
+/// with one in the run they are read `everywhere`.
+pub(super) async fn read(
+    cluster: &Cluster,
+    namespaces: &BTreeSet<String>,
+    everywhere: bool,
+) -> Result<Stored> {
     // A name that is none cannot be asked for: it could lead the request elsewhere.
     let namespaces: Vec<&str> = namespaces
         .iter()
@@ -35,6 +41,7 @@ pub(super) async fn read(cluster: &Cluster, namespaces: &BTreeSet<String>) -> Re
     let mut reader = Reader {
         client: cluster.client.clone(),
         stored: Stored::default(),
+        everywhere,
     };
     reader.requester().await?;
     for kind in Kind::ALL {
@@ -88,6 +95,8 @@ pub(super) async fn ask(
 struct Reader {
     client: Client,
     stored: Stored,
+    /// Grants and sessions of all namespaces count.
+    everywhere: bool,
 }
 
 #[derive(Deserialize)]
@@ -130,9 +139,11 @@ impl Reader {
     /// All objects at a path, or nothing where the caller may not read them or the cluster has no such kind.
     async fn list<T: DeserializeOwned>(
         &mut self,
-        what: &str,
+        subject: Subject,
+        namespace: &str,
         path: &str,
     ) -> Result<Option<Vec<T>>> {
+        let what = subject.in_words(namespace);
         let mut found = Vec::new();
         let mut next: Option<String> = None;
         loop {
@@ -151,9 +162,7 @@ impl Reader {
                     let Some(reason) = refusal(&error) else {
                         return Err(error).during(format!("cannot list {what}"));
                     };
-                    self.stored
-                        .unseen
-                        .push(format!("{what} were not looked at: {reason}"));
+                    self.unseen(subject, namespace, reason);
                     return Ok(None);
                 }
             };
@@ -169,23 +178,49 @@ impl Reader {
     /// namespace stands for all.
     async fn list_wide<T: DeserializeOwned>(
         &mut self,
-        what: &str,
+        subject: Subject,
         group: &str,
-        plural: &str,
         namespaces: &[&str],
     ) -> Result<Vec<(String, Vec<T>)>> {
-        if let Some(all) = self.list(what, &format!("{group}/{plural}")).await? {
+        let before = self.stored.unseen.len();
+        let path = format!("{group}/{}", subject.plural);
+        if let Some(all) = self.list(subject, "", &path).await? {
             return Ok(vec![(String::new(), all)]);
         }
+        let found = self.list_each(subject, group, namespaces).await?;
+        if found.is_empty() {
+            // Nowhere says it all.
+            self.stored.unseen.truncate(before + 1);
+        } else if let Some(unseen) = self.stored.unseen.get_mut(before) {
+            unseen.elsewhere = true;
+        }
+        Ok(found)
+    }
+
+    /// All objects of each of the namespaces that may be read.
+    async fn list_each<T: DeserializeOwned>(
+        &mut self,
+        subject: Subject,
+        group: &str,
+        namespaces: &[&str],
+    ) -> Result<Vec<(String, Vec<T>)>> {
         let mut found = Vec::new();
         for namespace in namespaces {
-            let what = format!("{what} of namespace '{namespace}'");
-            let path = format!("{group}/namespaces/{namespace}/{plural}");
-            if let Some(some) = self.list(&what, &path).await? {
+            let path = format!("{group}/namespaces/{namespace}/{}", subject.plural);
+            if let Some(some) = self.list(subject, namespace, &path).await? {
                 found.push(((*namespace).to_owned(), some));
             }
         }
         Ok(found)
+    }
+
+    fn unseen(&mut self, subject: Subject, namespace: &str, reason: Refusal) {
+        self.stored.unseen.push(Unseen {
+            subject,
+            namespace: namespace.to_owned(),
+            elsewhere: false,
+            forbidden: reason == Refusal::Forbidden,
+        });
     }
 
     async fn requester(&mut self) -> Result<()> {
@@ -199,9 +234,7 @@ impl Reader {
                 let Some(reason) = refusal(&error) else {
                     return Err(error).during("cannot ask the cluster who you are");
                 };
-                self.stored
-                    .unseen
-                    .push(format!("who you are was not looked at: {reason}"));
+                self.unseen(Subject::of("who you are", Need::Requester), "", reason);
                 return Ok(());
             }
         };
@@ -220,26 +253,18 @@ impl Reader {
 
     async fn kind(&mut self, kind: Kind, namespaces: &[&str]) -> Result<()> {
         let group = format!("/apis/{}/{}", api::GROUP, api::VERSION);
-        let plural = kind.plural();
+        let subject = Subject::of_kind(kind);
         // Of servers the routes of the whole cluster count; of all else only what is in the same namespace.
-        let found: Vec<(String, Vec<Value>)> = if kind == Kind::Server || !is_namespaced(kind) {
-            self.list_wide(
-                plural,
-                &group,
-                plural,
-                if is_namespaced(kind) { namespaces } else { &[] },
-            )
-            .await?
+        let wide = match kind {
+            Kind::Server => true,
+            Kind::Grant | Kind::Session => self.everywhere,
+            _ => !is_namespaced(kind),
+        };
+        let each = if is_namespaced(kind) { namespaces } else { &[] };
+        let found: Vec<(String, Vec<Value>)> = if wide {
+            self.list_wide(subject, &group, each).await?
         } else {
-            let mut found = Vec::new();
-            for namespace in namespaces {
-                let what = format!("{plural} of namespace '{namespace}'");
-                let path = format!("{group}/namespaces/{namespace}/{plural}");
-                if let Some(some) = self.list(&what, &path).await? {
-                    found.push(((*namespace).to_owned(), some));
-                }
-            }
-            found
+            self.list_each(subject, &group, each).await?
         };
         for (namespace, objects) in found {
             self.stored.listed.insert((kind, namespace));
@@ -266,8 +291,10 @@ impl Reader {
     }
 
     async fn namespaces(&mut self, namespaces: &[&str]) -> Result<()> {
+        let before = self.stored.unseen.len();
+        let subject = Subject::of("namespaces", Need::Namespaces);
         if let Some(all) = self
-            .list::<Named>("namespaces", "/api/v1/namespaces")
+            .list::<Named>(subject, "", "/api/v1/namespaces")
             .await?
         {
             self.stored.all_namespaces = true;
@@ -291,18 +318,22 @@ impl Reader {
                     let Some(reason) = refusal(&error) else {
                         return Err(error).during(format!("cannot get namespace '{name}'"));
                     };
-                    self.stored.unseen.push(format!(
-                        "labels of namespace '{name}' were not looked at: {reason}"
-                    ));
+                    let subject = Subject::of("labels", Need::Policies);
+                    self.unseen(subject, name, reason);
                 }
             }
+        }
+        // What was got one by one is missing nowhere but in a list of all.
+        if let Some(unseen) = self.stored.unseen.get_mut(before) {
+            unseen.elsewhere = true;
         }
         Ok(())
     }
 
     async fn classes(&mut self) -> Result<()> {
         let path = "/apis/networking.k8s.io/v1/ingressclasses";
-        if let Some(classes) = self.list::<Named>("ingress classes", path).await? {
+        let subject = Subject::of("ingressclasses", Need::IngressClasses);
+        if let Some(classes) = self.list::<Named>(subject, "", path).await? {
             self.stored.all_classes = true;
             self.stored.classes = classes
                 .into_iter()
@@ -313,9 +344,9 @@ impl Reader {
     }
 
     async fn secrets(&mut self, namespace: &str) -> Result<()> {
-        let what = format!("secrets of namespace '{namespace}'");
+        let subject = Subject::of("secrets", Need::Secrets);
         let path = format!("/api/v1/namespaces/{namespace}/secrets");
-        if let Some(secrets) = self.list::<SecretShape>(&what, &path).await? {
+        if let Some(secrets) = self.list::<SecretShape>(subject, namespace, &path).await? {
             self.stored.secrets.complete(namespace);
             for secret in secrets {
                 let name = secret.metadata.name.clone();
@@ -326,9 +357,12 @@ impl Reader {
     }
 
     async fn config_maps(&mut self, namespace: &str) -> Result<()> {
-        let what = format!("config maps of namespace '{namespace}'");
+        let subject = Subject::of("configmaps", Need::ConfigMaps);
         let path = format!("/api/v1/namespaces/{namespace}/configmaps");
-        if let Some(maps) = self.list::<ConfigMapShape>(&what, &path).await? {
+        if let Some(maps) = self
+            .list::<ConfigMapShape>(subject, namespace, &path)
+            .await?
+        {
             self.stored.config_maps.complete(namespace);
             for map in maps {
                 let data = map.data.unwrap_or_default();
@@ -341,9 +375,9 @@ impl Reader {
     }
 
     async fn services(&mut self, namespaces: &[&str]) -> Result<()> {
-        let found: Vec<(String, Vec<ServiceShape>)> = self
-            .list_wide("services", "/api/v1", "services", namespaces)
-            .await?;
+        let subject = Subject::of("services", Need::Services);
+        let found: Vec<(String, Vec<ServiceShape>)> =
+            self.list_wide(subject, "/api/v1", namespaces).await?;
         for (namespace, services) in found {
             self.stored.services.complete(&namespace);
             for service in services {
@@ -364,9 +398,12 @@ impl Reader {
 
     /// Which services of a namespace have an endpoint that is ready.
     async fn endpoints(&mut self, namespace: &str) -> Result<()> {
-        let what = format!("endpoints of namespace '{namespace}'");
+        let subject = Subject::of("endpointslices", Need::Endpoints);
         let path = format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices");
-        let Some(slices) = self.list::<EndpointSlice>(&what, &path).await? else {
+        let Some(slices) = self
+            .list::<EndpointSlice>(subject, namespace, &path)
+            .await?
+        else {
             return Ok(());
         };
         let mut ready: BTreeSet<String> = BTreeSet::new();
@@ -393,12 +430,20 @@ impl Reader {
     }
 }
 
-/// Why the caller may not see something: the API server's words. Nothing for an error that is no such refusal.
-fn refusal(error: &kube::Error) -> Option<String> {
+/// Why the caller does not see something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// He may not.
+    Forbidden,
+    /// The cluster has no such thing.
+    Absent,
+}
+
+/// Why the caller does not see something. Nothing for an error that is no such refusal.
+fn refusal(error: &kube::Error) -> Option<Refusal> {
     match error {
-        kube::Error::Api(status) if matches!(status.code, 403..=405) => {
-            Some(status_message(status))
-        }
+        kube::Error::Api(status) if status.code == 403 => Some(Refusal::Forbidden),
+        kube::Error::Api(status) if matches!(status.code, 404 | 405) => Some(Refusal::Absent),
         _ => None,
     }
 }

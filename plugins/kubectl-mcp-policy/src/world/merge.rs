@@ -3,8 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-/// A copy of the manifest that kubectl leaves in the object.
-pub(crate) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+pub(crate) use common::output::LAST_APPLIED;
 
 /// The stored object after `given` was applied to it. What an earlier manifest set and this one does not goes; what
 /// others set stays.
@@ -20,6 +19,14 @@ pub(crate) fn patch(stored: &Value, given: &Value) -> Value {
     if let Some(object) = given.as_object_mut() {
         // The API server takes a status through its own subresource only.
         object.remove("status");
+    }
+    // kubectl leaves its copy of the manifest among them, so what it sends always has annotations.
+    let annotated = stored.pointer("/metadata/annotations").is_some();
+    if annotated && let Some(metadata) = given.get_mut("metadata").and_then(Value::as_object_mut) {
+        let annotations = metadata.entry("annotations").or_insert(Value::Null);
+        if annotations.is_null() {
+            *annotations = json!({});
+        }
     }
     let last: Value = stored
         .pointer("/metadata/annotations")
@@ -102,6 +109,30 @@ mod tests {
         assert_eq!(
             (&applied["metadata"]["uid"], &applied["status"]["phase"]),
             (&json!("u"), &json!("Ready"))
+        );
+    }
+
+    #[test]
+    fn annotations_of_others_stay_where_the_manifest_has_none() {
+        let stored = |last: Value| {
+            json!({
+                "metadata": {"name": "w", "annotations": {LAST_APPLIED: last.to_string(), "mine": "1", "old": "2"}},
+                "spec": {"image": "a", "auth": {"mode": "oauth", "added": true}}
+            })
+        };
+        let given = json!({"metadata": {"name": "w"}, "spec": {"image": "a"}});
+        let last = json!({"metadata": {"name": "w", "annotations": {}}, "spec": {"image": "a"}});
+        assert_eq!(patch(&stored(last), &given), json!({}));
+        let last = json!({"metadata": {"name": "w", "annotations": {"old": "2"}}});
+        assert_eq!(
+            patch(&stored(last), &given),
+            json!({"metadata": {"annotations": {"old": null}}})
+        );
+        // Any other map that the manifest dropped goes whole: so kubectl does.
+        let last = json!({"metadata": {"name": "w"}, "spec": {"auth": {"mode": "oauth"}}});
+        assert_eq!(
+            patch(&stored(last), &given),
+            json!({"spec": {"auth": null}})
         );
     }
 

@@ -10,25 +10,30 @@ mod open;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod unseen;
+mod view;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use api::{MCPPolicy, MCPPrompt, MCPResource, MCPServer, MCPTool};
+use api::{MCPAccessGrant, MCPAgentSession, MCPPolicy, MCPPrompt, MCPResource, MCPServer, MCPTool};
 use common::{Cluster, Error, Result};
 use jiff::Timestamp;
 use rules::{
     Facts, Findings, Kind, Known, LiveServer, NamespaceFacts, PolicySet, Question, ServerFact,
     Servers, ServiceFact,
 };
+use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::manifests::{Object, Read};
 pub(crate) use merge::{LAST_APPLIED, patch};
 use stored::{ByName, Stored};
+pub(crate) use unseen::{Unseen, missing, sentences};
+use view::{Put, Three, View};
 
 /// Which policies and which cluster count.
 #[derive(Clone, Debug, Default)]
@@ -48,13 +53,22 @@ pub(crate) struct World {
     replaced: BTreeMap<Key, Value>,
     policies: Known<Arc<Vec<Arc<MCPPolicy>>>>,
     servers: Arc<Servers>,
-    live: Arc<Vec<Arc<LiveServer>>>,
+    /// What is in the cluster now, where the run has a policy that is to be judged by it.
+    live: Live,
     labels: Arc<BTreeMap<String, BTreeMap<String, String>>>,
     classes: Arc<Vec<String>>,
     services: Arc<ByName<ServiceFact>>,
     all_services: bool,
     answers: BTreeMap<Question, bool>,
     views: RefCell<BTreeMap<(Kind, String, bool), Rc<View>>>,
+}
+
+/// The objects of all namespaces that a policy is for, as they were before the run.
+#[derive(Default)]
+struct Live {
+    servers: Arc<Vec<Arc<LiveServer>>>,
+    grants: Arc<Vec<Arc<MCPAccessGrant>>>,
+    sessions: Arc<Vec<Arc<MCPAgentSession>>>,
 }
 
 /// Kind, namespace (empty for the cluster's) and name.
@@ -73,21 +87,6 @@ pub(crate) struct Case {
     pub(crate) old: Option<Value>,
 }
 
-/// The facts for the objects of one kind and namespace.
-struct View {
-    /// With all that is known.
-    known: Facts,
-    /// Where some of that is not all there is.
-    open: Option<Open>,
-}
-
-struct Open {
-    /// As if nothing were known of what is incomplete.
-    blind: Facts,
-    /// As if there were nothing of what is incomplete.
-    empty: Facts,
-}
-
 impl World {
     /// Without a cluster.
     pub(crate) fn offline(
@@ -100,19 +99,20 @@ impl World {
     }
 
     /// With what the caller may read of a cluster, and what the rules want to know about the caller. Also what could
-    /// not be looked at, as sentences.
+    /// not be looked at.
     pub(crate) async fn online(
         cluster: &Cluster,
         run: &Read,
         setting: &Setting,
         now: Timestamp,
-    ) -> Result<(Self, Vec<String>)> {
+    ) -> Result<(Self, Vec<Unseen>)> {
         let namespaces: BTreeSet<String> = run
             .ours()
             .filter(|(kind, _)| is_namespaced(*kind))
             .map(|(_, object)| namespace_of(object, &setting.namespace).to_owned())
             .collect();
-        let mut stored = cluster::read(cluster, &namespaces).await?;
+        let everywhere = run.ours().any(|(kind, _)| kind == Kind::Policy);
+        let mut stored = cluster::read(cluster, &namespaces, everywhere).await?;
         let unseen = std::mem::take(&mut stored.unseen);
         let mut world = Self::new(stored, run, &Read::default(), setting, now)?;
         let mut questions = BTreeSet::new();
@@ -145,6 +145,15 @@ impl World {
         for object in named {
             readable_policy(object)?;
         }
+        let live = if run.ours().any(|(kind, _)| kind == Kind::Policy) {
+            Live {
+                servers: Arc::new(stored.live_servers()),
+                grants: Arc::new(stored.typed(Kind::Grant)),
+                sessions: Arc::new(stored.typed(Kind::Session)),
+            }
+        } else {
+            Live::default()
+        };
         let mut replaced = BTreeMap::new();
         for object in run.objects.iter().chain(&policies.objects) {
             if let Some((key, old)) = stored.take(object, &setting.namespace) {
@@ -154,7 +163,7 @@ impl World {
         let found: Vec<Arc<MCPPolicy>> = stored.typed(Kind::Policy);
         if setting.policies_named && found.is_empty() {
             return Err(Error::failed("--policy names no MCPPolicy")
-                .with_hint("kubectl get mcppolicy -o yaml > policy.yaml"));
+                .with_hint("kubectl mcp policy get -o yaml > policy.yaml"));
         }
         // Whoever lints with a policy wants to be judged by it: those of the run are taken for all there are.
         let policies = if stored.is_listed(Kind::Policy, "") || !found.is_empty() {
@@ -174,14 +183,11 @@ impl World {
             replaced,
             policies,
             servers: Arc::default(),
-            live: Arc::default(),
+            live,
             answers: BTreeMap::new(),
             views: RefCell::default(),
         };
         world.servers = Arc::new(world.server_facts());
-        if run.ours().any(|(kind, _)| kind == Kind::Policy) {
-            world.live = Arc::new(world.stored.live_servers());
-        }
         Ok(world)
     }
 
@@ -208,6 +214,16 @@ impl World {
             Some(labels) => PolicySet::select(policies, namespace, labels),
             None => PolicySet::assume(policies, namespace),
         })
+    }
+
+    /// The policies that speak of a namespace whatever its labels are, where nobody knows the labels and they matter.
+    fn certain(&self, namespace: &str) -> Option<Arc<PolicySet>> {
+        let policies = self.policies.get()?;
+        if namespace.is_empty() || self.stored.namespaces.contains_key(namespace) {
+            return None;
+        }
+        let certain = PolicySet::certain(policies, namespace);
+        (certain != *self.selected(namespace)).then(|| Arc::new(certain))
     }
 
     /// The object as the webhook would see it: a change where the cluster has one of that name.
@@ -239,18 +255,50 @@ impl World {
         object
     }
 
+    /// Whether it is known which policies there are.
+    pub(crate) fn knows_policies(&self) -> bool {
+        self.policies.get().is_some()
+    }
+
     /// Like the mutating door of the webhook: defaults first, then all rules.
     pub(crate) fn check(&self, case: &Case) -> Vec<rules::Finding> {
         let view = self.view(case);
         let mut object = case.new.clone();
         rules::default(&mut object, case.old.as_ref(), &view.known);
-        let judge =
-            |facts: &Facts| -> Findings { rules::check(Some(&object), case.old.as_ref(), facts) };
+        let before = (case.kind == Kind::Policy).then(|| self.policies_without(case));
+        let judge = |facts: &Facts| -> Findings {
+            let old = case.old.as_ref();
+            match &before {
+                Some(before) => {
+                    let mut facts = facts.clone();
+                    facts.policies = before.clone();
+                    rules::check(Some(&object), old, &facts)
+                }
+                None => rules::check(Some(&object), old, facts),
+            }
+        };
         let known = judge(&view.known);
         match &view.open {
             Some(open) => open::settle(known, &judge(&open.blind), &judge(&open.empty)),
             None => known.into_iter().collect(),
         }
+    }
+
+    /// The policies that hold while this one is judged: the others as the run leaves them, this one as it is now.
+    fn policies_without(&self, case: &Case) -> Known<Arc<Vec<Arc<MCPPolicy>>>> {
+        let Known::Known(policies) = &self.policies else {
+            return Known::Unknown;
+        };
+        let name = case.new.pointer("/metadata/name").and_then(Value::as_str);
+        let others = policies
+            .iter()
+            .filter(|policy| policy.metadata.name.as_deref() != name)
+            .cloned();
+        let old = case
+            .old
+            .as_ref()
+            .and_then(|old| MCPPolicy::deserialize(old).ok());
+        Known::from(others.chain(old.map(Arc::new)).collect::<Vec<_>>())
     }
 
     fn view(&self, case: &Case) -> Rc<View> {
@@ -270,13 +318,16 @@ impl World {
         Rc::clone(
             views
                 .entry(key)
-                .or_insert_with(|| Rc::new(self.facts(&case.namespace, servers_known))),
+                .or_insert_with(|| Rc::new(self.facts(case.kind, &case.namespace, servers_known))),
         )
     }
 
-    fn facts(&self, namespace: &str, servers_known: bool) -> View {
+    fn facts(&self, kind: Kind, namespace: &str, servers_known: bool) -> View {
         let stored = &self.stored;
         let mut facts = Three::new(self.base(namespace));
+        if let Some(certain) = self.certain(namespace) {
+            facts.select(certain);
+        }
         facts.set(
             &self.servers,
             self.servers.is_empty(),
@@ -285,9 +336,6 @@ impl World {
                 f.servers = v;
             },
         );
-        facts.set(&self.live, self.live.is_empty(), servers_known, |f, v| {
-            f.live = v;
-        });
         let (labels, classes) = (&self.labels, &self.classes);
         facts.set(labels, labels.is_empty(), stored.all_namespaces, |f, v| {
             f.namespaces = v;
@@ -295,12 +343,16 @@ impl World {
         facts.set(classes, classes.is_empty(), stored.all_classes, |f, v| {
             f.ingress_classes = v;
         });
-        self.of_kind(&mut facts, Kind::Grant, namespace, |f, v| {
-            f.grants = v;
-        });
-        self.of_kind(&mut facts, Kind::Session, namespace, |f, v| {
-            f.sessions = v;
-        });
+        if kind == Kind::Policy {
+            self.of_all_namespaces(&mut facts);
+        } else {
+            self.of_kind(&mut facts, Kind::Grant, namespace, |f, v| {
+                f.grants = v;
+            });
+            self.of_kind(&mut facts, Kind::Session, namespace, |f, v| {
+                f.sessions = v;
+            });
+        }
         self.items(&mut facts, namespace);
         let (secrets, known) = stored.secrets.of(namespace);
         facts.set(&secrets, secrets.is_empty(), known, |f, v| {
@@ -315,6 +367,30 @@ impl World {
             f.services = v;
         });
         facts.view()
+    }
+
+    /// What a policy is for: what is in the cluster now, and nothing that comes with it.
+    fn of_all_namespaces(&self, facts: &mut Three) {
+        let Live {
+            servers,
+            grants,
+            sessions,
+        } = &self.live;
+        let known = |kind| self.stored.is_listed(kind, "");
+        facts.set(servers, servers.is_empty(), known(Kind::Server), |f, v| {
+            f.live = v;
+        });
+        facts.set(grants, grants.is_empty(), known(Kind::Grant), |f, v| {
+            f.grants = v;
+        });
+        facts.set(
+            sessions,
+            sessions.is_empty(),
+            known(Kind::Session),
+            |f, v| {
+                f.sessions = v;
+            },
+        );
     }
 
     /// The objects of a kind in the namespace.
@@ -369,52 +445,6 @@ impl World {
             requester: self.stored.requester.clone(),
             answers: self.answers.clone(),
             ..Facts::default()
-        }
-    }
-}
-
-/// Puts a fact where it belongs.
-type Put<T> = fn(&mut Facts, Known<Arc<T>>);
-
-/// The same facts three times: as known, blind and empty.
-struct Three {
-    facts: [Facts; 3],
-    differ: bool,
-}
-
-impl Three {
-    fn new(base: Facts) -> Self {
-        Self {
-            facts: [base.clone(), base.clone(), base],
-            differ: false,
-        }
-    }
-
-    /// Sets a fact. `complete` says whether there is no more of it than `found`.
-    fn set<T: Default>(&mut self, found: &Arc<T>, is_empty: bool, complete: bool, put: Put<T>) {
-        let [known, blind, empty] = &mut self.facts;
-        let all = || Known::Known(Arc::clone(found));
-        match (complete, is_empty) {
-            (true, _) => {
-                put(known, all());
-                put(blind, all());
-                put(empty, all());
-            }
-            (false, false) => {
-                self.differ = true;
-                put(known, all());
-                put(empty, Known::Known(Arc::default()));
-            }
-            // Nothing is known of it, which is what the facts say already.
-            (false, true) => {}
-        }
-    }
-
-    fn view(self) -> View {
-        let [known, blind, empty] = self.facts;
-        View {
-            known,
-            open: self.differ.then_some(Open { blind, empty }),
         }
     }
 }

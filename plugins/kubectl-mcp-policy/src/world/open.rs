@@ -18,8 +18,15 @@ pub(super) fn settle(known: Findings, blind: &Findings, empty: &Findings) -> Vec
             || says(blind, &finding)
             || !(says(empty, &finding) || misses_items(&finding, empty))
             || names_a_neighbour(&finding, empty);
+        // What one policy certainly says, another that may not even select the namespace says in its own words.
+        let stands = blind.iter().find(|other| {
+            (other.code, &other.field, other.severity)
+                == (finding.code, &finding.field, finding.severity)
+        });
         if certain {
             settled.push(finding);
+        } else if let Some(stands) = stands {
+            settled.push(stands.clone());
         } else {
             doubted.push(finding.code);
             settled.push(doubt(finding));
@@ -87,7 +94,7 @@ fn doubt(mut finding: Finding) -> Finding {
         .unwrap_or_default();
     finding.severity = Severity::Unchecked;
     finding.message = format!(
-        "not checked against a cluster: in these files{value} {}",
+        "not checked: in these files{value} {}; a cluster may know better",
         finding.message
     );
     finding.hint = None;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
+use super::unseen::Unseen;
 use super::{Key, in_namespace, is_namespaced, merge, namespace_of};
 use crate::manifests::Object;
 
@@ -32,8 +33,8 @@ pub(crate) struct Stored {
     pub(super) services: Parts<ServiceFact>,
     /// Who asks.
     pub(super) requester: Known<Requester>,
-    /// What could not be looked at, as sentences.
-    pub(super) unseen: Vec<String>,
+    /// What could not be looked at.
+    pub(super) unseen: Vec<Unseen>,
 }
 
 /// Objects by namespace and name.

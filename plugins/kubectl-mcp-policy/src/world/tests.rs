@@ -1,6 +1,8 @@
 //! What the rules say where the tools, prompts and resources of a namespace are known, in part or not at all.
 #![allow(clippy::unwrap_used)]
 
+use std::slice::from_ref;
+
 use rules::{Finding, Severity};
 use serde_json::json;
 
@@ -120,4 +122,124 @@ fn two_tools_of_one_name_are_an_error_whatever_else_could_not_be_looked_at() {
     let same = [server(), tool("issues", "main")];
     let found = said(stored(), &same, "MCP0801");
     assert!(!severities(&found).contains(&Severity::Error), "{found:?}");
+}
+
+/// A cluster of which everything that a policy is for was listed.
+fn whole_cluster(objects: &[Value]) -> Stored {
+    let mut stored = cluster(&[], &[]);
+    for kind in [Kind::Server, Kind::Grant, Kind::Session, Kind::Policy] {
+        stored.listed.insert((kind, String::new()));
+    }
+    stored.all_namespaces = true;
+    for object in objects {
+        let kind = rules::kind_of(object).unwrap();
+        let text = |field: &str| {
+            object["metadata"][field]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        if kind.is_namespaced() {
+            stored.take_namespace(&text("namespace"), BTreeMap::new());
+        }
+        let mut object = object.clone();
+        object["metadata"]["uid"] = "u".into();
+        let key = (kind, text("namespace"), text("name"));
+        stored.objects.insert(key, object);
+    }
+    stored
+}
+
+fn policy(spec: &Value) -> Value {
+    json!({
+        "apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPPolicy", "metadata": {"name": "default"}, "spec": spec,
+    })
+}
+
+fn live_objects() -> [Value; 2] {
+    let server = json!({
+        "apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPServer",
+        "metadata": {"name": "weather", "namespace": "team-b"},
+        "spec": {"image": "ghcr.io/acme/weather:1.0.0", "ingressHost": "mcp.example.com", "tools": [{"name": "t"}]},
+    });
+    let grant = json!({
+        "apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPAccessGrant",
+        "metadata": {"name": "g", "namespace": "team-b"},
+        "spec": {"serverRef": {"name": "weather"}, "subject": {"humanID": "alice"}, "maxTrust": "high",
+                 "allowedSideEffects": ["read"]},
+    });
+    [server, grant]
+}
+
+#[test]
+fn a_policy_that_breaks_what_is_there_is_a_warning_that_counts_it() {
+    let wide = policy(&json!({"images": {"allowedRegistries": ["ghcr.io"]}}));
+    let narrow = policy(
+        &json!({"images": {"allowedRegistries": ["quay.io"]}, "access": {"maxTrust": "low"}}),
+    );
+    let [server, grant] = live_objects();
+    let there = [server, grant, wide.clone()];
+    // As a change of the one that is there, and as a new one.
+    for there in [&there[..], &there[..2]] {
+        let found = said(whole_cluster(there), from_ref(&narrow), "MCP0906");
+        assert_eq!(severities(&found), [Severity::Warning], "{found:?}");
+        let message = &found[0].message;
+        for words in ["1 MCPServer", "1 MCPAccessGrant"] {
+            assert!(message.contains(words), "{words}: {message}");
+        }
+        assert_eq!(said(whole_cluster(there), from_ref(&wide), "MCP0906"), []);
+    }
+}
+
+#[test]
+fn whom_a_policy_breaks_is_unchecked_where_nobody_could_look() {
+    let narrow = policy(&json!({"images": {"allowedRegistries": ["quay.io"]}}));
+    let mut stored = whole_cluster(&live_objects());
+    stored.listed.remove(&(Kind::Session, String::new()));
+    let found = said(stored, from_ref(&narrow), "MCP0906");
+    assert!(
+        severities(&found).contains(&Severity::Unchecked),
+        "{found:?}"
+    );
+    let found = said(Stored::default(), &[narrow], "MCP0906");
+    assert_eq!(severities(&found), [Severity::Unchecked], "{found:?}");
+}
+
+#[test]
+fn a_policy_is_certain_only_where_the_name_of_the_namespace_or_its_known_labels_decide() {
+    let policy = |name: &str, selector: Value| {
+        json!({
+            "apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPPolicy", "metadata": {"name": name},
+            "spec": {"namespaceSelector": selector, "images": {"allowedRegistries": ["registry.test/mcp"]}},
+        })
+    };
+    let by_name =
+        |namespace: &str| json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}});
+    let by_label = json!({"matchLabels": {"team": "a"}});
+    let namespace = |team: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": "team-a", "labels": {"team": team}},
+        })
+    };
+    let server = json!({
+        "apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPServer",
+        "metadata": {"name": "weather", "namespace": "team-a"},
+        "spec": {"image": "ghcr.io/acme/weather:1.2.3"},
+    });
+    let run = |others: &[Value]| {
+        let run: Vec<Value> = others.iter().chain([&server]).cloned().collect();
+        severities(&said(Stored::default(), &run, "MCP0102"))
+    };
+    let (here, there) = (
+        policy("here", by_name("team-a")),
+        policy("there", by_name("team-b")),
+    );
+    let maybe = policy("a-team", by_label);
+    assert_eq!(run(std::slice::from_ref(&here)), [Severity::Error]);
+    assert_eq!(run(&[there]), []);
+    assert_eq!(run(std::slice::from_ref(&maybe)), [Severity::Unchecked]);
+    assert_eq!(run(&[here, maybe.clone()]), [Severity::Error]);
+    assert_eq!(run(&[namespace("a"), maybe.clone()]), [Severity::Error]);
+    assert_eq!(run(&[namespace("b"), maybe]), []);
 }

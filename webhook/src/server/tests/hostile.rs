@@ -216,3 +216,22 @@ proptest! {
         prop_assert!(!text.contains("InternalError"), "{}", text);
     }
 }
+
+#[tokio::test]
+async fn a_large_body_waits_for_its_turn_and_a_small_one_does_not() {
+    let mut app = app();
+    Arc::get_mut(&mut app).unwrap().turn_timeout = Duration::from_millis(1);
+    let turn = app.large.acquire().await.unwrap();
+    let mut large = good();
+    large["spec"]["description"] = "x".repeat(LARGE).into();
+    let large = review("CREATE", Some(&large), None).to_string();
+    let response = send(&app, "/validate", large.clone()).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let small = ask(&app, "/mutate", &review("CREATE", Some(&good()), None)).await;
+    assert_eq!(small["allowed"], true);
+    drop(turn);
+    assert_eq!(
+        send(&app, "/validate", large).await.status(),
+        StatusCode::OK
+    );
+}

@@ -2,17 +2,18 @@
 
 mod sarif;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use common::Printer;
 use common::output::pretty_json;
 use common::printer::{BAD, HINT, WARN, styled};
-use rules::Severity;
+use rules::{Need, Severity};
 use serde_json::{Value, json};
 
 use super::judge::Located;
 use crate::manifests::{Problem, Read};
+use crate::world::missing;
 
 pub(super) use sarif::sarif;
 
@@ -52,7 +53,12 @@ fn sentence(located: &Located) -> String {
     if let Some(value) = &finding.value {
         let _ = write!(text, "Invalid value: \"{value}\": ");
     }
-    text.push_str(&finding.message);
+    // The severity says it already.
+    let message = match finding.severity {
+        Severity::Unchecked => finding.message.trim_start_matches("not checked: "),
+        Severity::Error | Severity::Warning => &finding.message,
+    };
+    text.push_str(message);
     text
 }
 
@@ -121,8 +127,23 @@ fn property(text: &str) -> String {
     escaped(text).replace(':', "%3A").replace(',', "%2C")
 }
 
+/// What the rules could look up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sources {
+    /// A cluster.
+    pub(super) server: bool,
+    /// The policies, from a cluster or from files.
+    pub(super) policies: bool,
+}
+
 /// How it went, on standard error.
-pub(super) fn summary(findings: &[Located], run: &Read, verbose: bool, printer: &mut Printer) {
+pub(super) fn summary(
+    findings: &[Located],
+    run: &Read,
+    sources: Sources,
+    verbose: bool,
+    printer: &mut Printer,
+) {
     if verbose {
         for (kind, count) in run.others() {
             printer.note(format_args!("Passed over: {count} x {kind}."));
@@ -130,7 +151,7 @@ pub(super) fn summary(findings: &[Located], run: &Read, verbose: bool, printer: 
     }
     let objects = run.ours().count();
     if objects == 0 {
-        printer.note("There is no object of kubectl-mcp.dev/v1alpha1 to judge.");
+        run.say_that_there_is_nothing("judge", verbose, printer);
         return;
     }
     let count = |severity| {
@@ -145,18 +166,35 @@ pub(super) fn summary(findings: &[Located], run: &Read, verbose: bool, printer: 
         number(count(Severity::Warning), "warning"),
         number(objects, "object")
     ));
-    let unchecked: BTreeSet<_> = findings
-        .iter()
-        .filter(|located| located.finding.severity == Severity::Unchecked)
-        .map(|located| located.finding.code)
-        .collect();
-    if !unchecked.is_empty() && !verbose {
-        let codes: Vec<_> = unchecked.into_iter().collect();
-        printer.note(format_args!(
-            "Not checked, because it takes the cluster (--server) or --policy; -v says where: {}.",
-            codes.join(", ")
-        ));
+    if !verbose {
+        for sentence in not_checked(findings, sources) {
+            printer.note(sentence);
+        }
     }
+}
+
+/// Which rules had to leave something open, and what would have to be given so that they need not.
+fn not_checked(findings: &[Located], sources: Sources) -> Vec<String> {
+    let mut codes: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for located in findings {
+        let finding = &located.finding;
+        if finding.severity != Severity::Unchecked {
+            continue;
+        }
+        let why = if sources.server {
+            "because what they need could not be looked up"
+        } else if !sources.policies && missing(finding) == [Need::Policies] {
+            "because it takes the policies (--policy or --server)"
+        } else {
+            "because it takes the cluster (--server)"
+        };
+        codes.entry(why).or_default().insert(finding.code);
+    }
+    let sentence = |(why, codes): (&str, BTreeSet<&str>)| {
+        let codes: Vec<_> = codes.into_iter().collect();
+        format!("Not checked, {why}; -v says where: {}.", codes.join(", "))
+    };
+    codes.into_iter().map(sentence).collect()
 }
 
 #[cfg(test)]

@@ -5,12 +5,10 @@
 
 mod replay;
 
-use std::path::PathBuf;
-
 use api::{MCPAccessGrant, MCPAgentSession, MCPPolicy, MCPServer};
 use common::cluster::Cluster;
 use common::output::pretty_json;
-use common::table::Table;
+use common::table::{TERMINAL, Table};
 use common::{Error, Exit, KubeArgs, Printer, Result};
 use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::IngressClass;
@@ -20,18 +18,15 @@ use rules::{Finding, Severity};
 use serde_json::{Value, json};
 
 use super::reads;
-use crate::manifests;
+use crate::manifests::Inputs;
 use replay::{Changes, Live, replay};
 
 /// Arguments of `test`.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct TestArgs {
-    /// File, directory or - for standard input, with one MCPPolicy or several; may be given several times
-    #[arg(short, long = "filename", value_name = "FILE", required = true)]
-    filename: Vec<PathBuf>,
-    /// Go into the directories of a directory
-    #[arg(short = 'R', long)]
-    recursive: bool,
+    #[command(flatten)]
+    inputs: Inputs,
     /// Show also what is broken already
     #[arg(long)]
     all: bool,
@@ -49,12 +44,19 @@ pub(super) struct TestArgs {
     output: Format,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  kubectl mcp policy test policy.yaml
+  kubectl mcp policy test -f policies/ -n team-a --warnings -o wide
+
+Exit codes: 0 nobody would break, 1 somebody would, 2 wrong command line, 3 it could not be found out.";
+
 /// How the result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// Columns for people
+    /// Columns for people, with the beginning of each message
     Table,
-    /// More columns
+    /// More columns, and whole messages
     Wide,
     /// JSON, with the findings as `lint` prints them
     Json,
@@ -62,7 +64,7 @@ enum Format {
 
 /// `policy test`. Without `-n` the servers, grants and sessions of all namespaces are judged.
 pub(super) async fn test(kube: &KubeArgs, args: &TestArgs, printer: &mut Printer) -> Result<Exit> {
-    let read = manifests::read(&args.filename, args.recursive);
+    let (read, _) = args.inputs.read(&[])?;
     for problem in &read.problems {
         printer.error(&problem.error());
     }
@@ -71,8 +73,8 @@ pub(super) async fn test(kube: &KubeArgs, args: &TestArgs, printer: &mut Printer
     }
     let candidates = reads::of_files(&read)?;
     if candidates.is_empty() {
-        return Err(Error::failed("-f names no MCPPolicy")
-            .with_hint("kubectl get mcppolicy default -o yaml > policy.yaml"));
+        return Err(Error::failed("FILE names no MCPPolicy")
+            .with_hint("kubectl mcp policy get default -o yaml > policy.yaml"));
     }
     let cluster = kube.connect().await?;
     let only = kube.namespace.as_deref().filter(|_| !kube.all_namespaces);
@@ -202,7 +204,11 @@ fn table(findings: &[Finding], wide: bool) -> String {
         }
         table.row(row);
     }
-    table.render()
+    if wide {
+        table.render()
+    } else {
+        table.cut(5, TERMINAL).render()
+    }
 }
 
 /// As `lint` prints findings; a live object has no file, and its place is 0.
@@ -283,8 +289,13 @@ fn summary(changes: &Changes, live: &Live, args: &TestArgs, printer: &mut Printe
             number(named(&changes.already), "object")
         ));
     }
+    let whole = if args.output == Format::Table && !changes.breaks.is_empty() {
+        " -o wide shows whole messages and hints."
+    } else {
+        ""
+    };
     printer.note(format_args!(
-        "{}; {} in {place} judged.",
+        "{}; {} in {place} judged.{whole}",
         parts.join(", "),
         number(objects, "object")
     ));
