@@ -82,14 +82,12 @@ pub fn access_config_map(server: &str) -> String {
     format!("{server}-access")
 }
 
+/// What follows the server's name in [`gateway_account`].
+pub const ACCOUNT_SUFFIX: &str = "-gateway";
+
 /// The ServiceAccount, Role and RoleBinding of a server's gateway.
 pub fn gateway_account(server: &str) -> String {
-    format!("{server}-gateway")
-}
-
-/// Whether an account has the name that [`gateway_account`] gives.
-pub fn is_gateway_account(account: &str, server: &str) -> bool {
-    account.strip_prefix(server) == Some("-gateway")
+    format!("{server}{ACCOUNT_SUFFIX}")
 }
 
 /// The Secret with the upstream tokens of a server's sessions.

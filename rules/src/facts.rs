@@ -227,7 +227,7 @@ pub struct ServerFact {
     pub created: Option<Timestamp>,
     /// The route it claims.
     pub route: Option<Route>,
-    /// The tools it declares.
+    /// The tools it declares, without descriptions.
     pub tools: Vec<Tool>,
     /// What a virtual server selects.
     pub tool_selector: Option<LabelSelector>,
@@ -258,7 +258,7 @@ impl ServerFact {
                 .as_ref()
                 .map(|time| time.0),
             route,
-            tools: server.spec.tools.clone(),
+            tools: server.spec.tools.iter().map(undescribed).collect(),
             tool_selector: server.spec.tool_selector.clone(),
             service_account: server.spec.service_account_name.clone(),
             max_session_lifetime: effective.session.max_lifetime,
@@ -266,6 +266,19 @@ impl ServerFact {
             undeclared_tools: effective.policy.undeclared_tools,
             stricter: stricter(&server.spec),
         }
+    }
+}
+
+/// A tool without what only people read: thousands of servers are kept.
+fn undescribed(tool: &Tool) -> Tool {
+    Tool {
+        name: tool.name.clone(),
+        required_trust: tool.required_trust,
+        side_effect: tool.side_effect,
+        scopes: tool.scopes.clone(),
+        labels: tool.labels.clone(),
+        pin: tool.pin.clone(),
+        ..Tool::default()
     }
 }
 

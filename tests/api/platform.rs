@@ -161,6 +161,8 @@ impl Platform {
             "--namespace=kubectl-mcp-system".to_owned(),
             "--drain=1s".to_owned(),
         ]);
+        // As its Deployment has it.
+        command.env("MALLOC_ARENA_MAX", "1");
         let process = Process::start("mcp-webhook", command);
         let webhook = Webhook {
             process,

@@ -14,11 +14,27 @@ type Paths = BTreeMap<String, Vec<Claim>>;
 /// The paths claimed on each host in lower case; the empty text stands for every host.
 type Hosts = HashMap<String, Paths>;
 
-/// One route, and the servers that claim it, by namespace and name.
+/// The servers that claim one and the same route, by namespace and name. Nearly always it is one.
 #[derive(Clone, Debug)]
 struct Claim {
-    route: Route,
-    servers: BTreeMap<String, BTreeMap<String, Arc<ServerFact>>>,
+    servers: Vec<Arc<ServerFact>>,
+}
+
+impl Claim {
+    /// The first servers of a namespace, and the first of others.
+    fn first(&self, namespace: &str) -> impl Iterator<Item = &Arc<ServerFact>> {
+        let begin = self
+            .servers
+            .partition_point(|server| server.namespace.as_str() < namespace);
+        let end = self
+            .servers
+            .partition_point(|server| server.namespace.as_str() <= namespace);
+        let others = self.servers[..begin].iter().chain(&self.servers[end..]);
+        self.servers[begin..end]
+            .iter()
+            .take(FIRST)
+            .chain(others.take(FIRST))
+    }
 }
 
 /// How many servers of one claim are told: the judged one may be the first.
@@ -122,17 +138,7 @@ fn touching<'a>(
         .filter_map(|(end, _)| paths.get(&path[..end]));
     let below = from(paths, path).map(|(_, claims)| claims);
     for claim in around.chain(below).flatten() {
-        let own = claim
-            .servers
-            .get(namespace)
-            .into_iter()
-            .flat_map(BTreeMap::values);
-        let others = claim
-            .servers
-            .iter()
-            .filter(|(theirs, _)| *theirs != namespace);
-        found.extend(own.take(FIRST));
-        found.extend(others.flat_map(|(_, servers)| servers.values()).take(FIRST));
+        found.extend(claim.first(namespace));
     }
 }
 
@@ -158,22 +164,25 @@ impl FromIterator<Arc<ServerFact>> for Servers {
                 let hosts = all.claims.entry(route.class.clone()).or_default();
                 let paths = hosts.entry(host.to_ascii_lowercase()).or_default();
                 let claims = paths.entry(key(&route.path)).or_default();
-                let at = claims.iter().position(|claim| claim.route == *route);
-                let at = at.unwrap_or_else(|| {
-                    claims.push(Claim {
-                        route: route.clone(),
-                        servers: BTreeMap::new(),
-                    });
-                    claims.len() - 1
-                });
-                let servers = &mut claims[at].servers;
-                let namespace = servers.entry(server.namespace.clone()).or_default();
-                namespace.insert(server.name.clone(), Arc::clone(&server));
+                let same = |claim: &&mut Claim| claim.servers[0].route.as_ref() == Some(route);
+                if let Some(claim) = claims.iter_mut().find(same) {
+                    claim.servers.push(Arc::clone(&server));
+                } else {
+                    let servers = vec![Arc::clone(&server)];
+                    claims.push(Claim { servers });
+                }
             }
             all.by_namespace
                 .entry(server.namespace.clone())
                 .or_default()
                 .insert(server.name.clone(), server);
+        }
+        let hosts = all.claims.values_mut().flat_map(HashMap::values_mut);
+        for claim in hosts.flat_map(BTreeMap::values_mut).flatten() {
+            claim.servers.sort_by(|one, other| {
+                (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name))
+            });
+            claim.servers.shrink_to_fit();
         }
         all
     }

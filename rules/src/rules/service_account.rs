@@ -1,9 +1,7 @@
 //! MCP0318 service-account: the account is outside `workload.allowedServiceAccounts`, or another server's.
 
 use api::MCPPolicySpec;
-use api::names::{gateway_account, is_gateway_account};
-
-use crate::facts::ServerFact;
+use api::names::{ACCOUNT_SUFFIX, gateway_account};
 
 use super::{Class, Context, Meta, Need, Plain, Report, SERVER};
 
@@ -47,7 +45,10 @@ fn check(context: &Context<'_>, report: &mut Report) {
 /// of the two servers said so first makes no difference.
 fn shared(context: &Context<'_>, account: &str, named: bool, report: &mut Report) {
     let Some(mut others) = context.other_servers(report) else { return };
-    let sharing = others.find(|other| uses(other, account));
+    // Its name alone says whose account the operator's is: a namespace may have thousands of servers.
+    let by_name = account.strip_suffix(ACCOUNT_SUFFIX).filter(|name| *name != context.name);
+    let by_name = by_name.and_then(|name| context.facts.server(context.namespace, name));
+    let sharing = by_name.or_else(|| others.find(|other| other.service_account.as_deref() == Some(account)));
     let Some(other) = sharing else { return };
     let draft = if named {
         report.at("spec.serviceAccountName").given(account)
@@ -64,11 +65,6 @@ fn shared(context: &Context<'_>, account: &str, named: bool, report: &mut Report
     } else {
         draft.hint("choose another name, or an account for this server by serviceAccountName");
     }
-}
-
-/// Whether the account is the server's: by its spec, or by its name even if its spec names another.
-fn uses(server: &ServerFact, account: &str) -> bool {
-    server.service_account.as_deref() == Some(account) || is_gateway_account(account, &server.name)
 }
 
 fn lists(spec: &MCPPolicySpec) -> bool {
