@@ -261,10 +261,20 @@ impl Story<'_> {
         let refused = refused.lines().filter(|line| !line.starts_with("Warning:"));
         assert_eq!(codes(&refused.collect::<Vec<_>>().join("\n")), expected);
 
+        // The policy selects by a label, which offline only a document of the namespace can show.
+        let labelled = self.file(
+            "namespace.json",
+            &json!({
+                "apiVersion": "v1", "kind": "Namespace",
+                "metadata": {"name": self.namespace, "labels": {TEAM: self.namespace}}
+            }),
+        );
         let linted = self.plugin(&[
             "lint",
             "-f",
             &file,
+            "-f",
+            &labelled,
             "--policy",
             &policy,
             "-n",
