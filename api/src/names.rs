@@ -29,6 +29,8 @@ pub const EDITED_BY: &str = "kubectl-mcp.dev/edited-by";
 /// On a grant: what its server asked for when the grant was given, where that was more than the default. A part of a
 /// server's spec, as JSON (MCP0410).
 pub const SERVER_AS_GRANTED: &str = "kubectl-mcp.dev/server-as-granted";
+/// A copy of the manifest that `kubectl apply` leaves in the object.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Which defaults admission filled in, and from where: a JSON object of field path to policy name.
 pub const DEFAULTED: &str = "kubectl-mcp.dev/defaulted";
 

@@ -2,12 +2,11 @@
 //! that is not ours.
 
 use std::fmt::Debug;
-use std::hash::Hash;
 use std::sync::Arc;
 
 use api::names;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt as _};
@@ -25,7 +24,7 @@ pub(crate) const APPLIED: &str = "kubectl-mcp.dev/applied";
 /// Why an object is not as it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An object of that name exists and is not ours. It is neither adopted nor deleted.
+    /// An object of that name exists and is not the owner's. It is neither adopted nor deleted.
     #[error(
         "{kind} {name} exists and does not belong to this server; rename the server, or delete it with: kubectl delete {kind} {name} -n {namespace}"
     )]
@@ -79,16 +78,23 @@ pub enum Error {
     },
 }
 
-/// The object all others of a server belong to.
+/// The object that others belong to.
 #[derive(Clone, Debug)]
 pub struct Owner {
-    /// Namespace of the server and of all its objects.
+    /// Its namespace, which all its objects share; empty for an owner of the cluster.
     pub namespace: String,
     /// The controller reference that every object carries.
     pub reference: OwnerReference,
 }
 
 impl Owner {
+    /// An object of the owner in a cache.
+    fn key<K: Resource<DynamicType = ()>>(&self, name: &str) -> ObjectRef<K> {
+        let mut key = ObjectRef::new(name);
+        key.namespace = Some(self.namespace.clone()).filter(|namespace| !namespace.is_empty());
+        key
+    }
+
     fn owns<K: Resource>(&self, object: &K) -> bool {
         object
             .owner_references()
@@ -97,27 +103,59 @@ impl Owner {
     }
 }
 
-/// Brings an object to what is wanted. What is returned is what the API server holds now.
-///
-/// # Errors
-/// See [`Error`]; nothing was written on [`Error::Conflict`].
-pub async fn ensure<K>(
-    context: &Context,
-    cache: &Store<K>,
-    owner: &Owner,
-    mut wanted: K,
-) -> Result<Arc<K>, Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+/// Kinds of objects that the operator writes.
+pub trait Written:
+    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize + Send + Sync + 'static
+{
+}
+
+impl<K> Written for K where
+    K: Resource<DynamicType = ()>
         + Clone
         + Debug
         + DeserializeOwned
         + Serialize
         + Send
         + Sync
-        + 'static,
-    K::DynamicType: Hash + Eq,
+        + 'static
 {
+}
+
+/// Brings an object of the owner's namespace to what is wanted. What is returned is what the API server holds now.
+///
+/// # Errors
+/// See [`Error`]; nothing was written on [`Error::Conflict`].
+pub async fn ensure<K: Written + Resource<Scope = NamespaceResourceScope>>(
+    context: &Context,
+    cache: &Store<K>,
+    owner: &Owner,
+    wanted: K,
+) -> Result<Arc<K>, Error> {
+    let api = Api::namespaced(context.client.clone(), &owner.namespace);
+    ensure_by(context, cache, owner, api, wanted).await
+}
+
+/// The same for an object of the cluster.
+///
+/// # Errors
+/// As those of [`ensure`].
+pub async fn ensure_of_cluster<K: Written + Resource<Scope = ClusterResourceScope>>(
+    context: &Context,
+    cache: &Store<K>,
+    owner: &Owner,
+    wanted: K,
+) -> Result<Arc<K>, Error> {
+    let api = Api::all(context.client.clone());
+    ensure_by(context, cache, owner, api, wanted).await
+}
+
+async fn ensure_by<K: Written>(
+    context: &Context,
+    cache: &Store<K>,
+    owner: &Owner,
+    api: Api<K>,
+    mut wanted: K,
+) -> Result<Arc<K>, Error> {
     let (kind, name) = (K::kind(&()).into_owned(), wanted.name_any());
     let serialise = |k: &K| {
         serde_json::to_value(k).map_err(|source| Error::Serialise {
@@ -131,8 +169,7 @@ where
     wanted.meta_mut().owner_references = Some(vec![owner.reference.clone()]);
     let wanted_json = serialise(&wanted)?;
 
-    let api: Api<K> = Api::namespaced(context.client.clone(), &owner.namespace);
-    let live = match cache.get(&ObjectRef::new(&name).within(&owner.namespace)) {
+    let live = match cache.get(&owner.key(&name)) {
         Some(live) => Some(live),
         None => api
             .get_opt(&name)
@@ -171,27 +208,42 @@ where
     Ok(Arc::new(written))
 }
 
-/// Deletes what the server owned under this name and no longer wants. Somebody else's object is left alone.
+/// Deletes what the owner had under this name and no longer wants. Somebody else's object is left alone.
 ///
 /// # Errors
 /// See [`Error::Delete`].
-pub async fn remove<K>(
+pub async fn remove<K: Written + Resource<Scope = NamespaceResourceScope>>(
     context: &Context,
     cache: &Store<K>,
     owner: &Owner,
     name: &str,
-) -> Result<(), Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-    K::DynamicType: Hash + Eq,
-{
-    let Some(live) = cache.get(&ObjectRef::new(name).within(&owner.namespace)) else {
+) -> Result<(), Error> {
+    let api = Api::namespaced(context.client.clone(), &owner.namespace);
+    remove_by(context, cache, owner, api, name).await
+}
+
+/// The same for an object of the cluster.
+///
+/// # Errors
+/// As those of [`remove`].
+pub async fn remove_of_cluster<K: Written + Resource<Scope = ClusterResourceScope>>(
+    context: &Context,
+    cache: &Store<K>,
+    owner: &Owner,
+    name: &str,
+) -> Result<(), Error> {
+    let api = Api::all(context.client.clone());
+    remove_by(context, cache, owner, api, name).await
+}
+
+async fn remove_by<K: Written>(
+    context: &Context,
+    cache: &Store<K>,
+    owner: &Owner,
+    api: Api<K>,
+    name: &str,
+) -> Result<(), Error> {
+    let Some(live) = cache.get(&owner.key(name)) else {
         return Ok(());
     };
     if !owner.owns(live.as_ref()) || live.meta().deletion_timestamp.is_some() {
@@ -206,7 +258,6 @@ where
         preconditions: Some(only_this),
         ..DeleteParams::background()
     };
-    let api: Api<K> = Api::namespaced(context.client.clone(), &owner.namespace);
     match api.delete(name, &params).await {
         Ok(_) => context.metrics.wrote(&kind),
         Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}

@@ -92,7 +92,7 @@ where
                 let meta = object.meta_mut();
                 meta.managed_fields = None;
                 if let Some(annotations) = &mut meta.annotations {
-                    annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+                    annotations.remove(api::names::LAST_APPLIED);
                 }
                 Ok(object)
             }

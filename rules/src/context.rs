@@ -1,5 +1,6 @@
 //! What a rule is given, and what it writes into.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::parse::meant::label;
 use crate::parse::name::{is_dns_1035, longest_name};
 use crate::parse::route::Route;
 use crate::policy::PolicySet;
+use crate::references::{Reference, secrets_of};
 use crate::registry::Need;
 use crate::schema::{self, Typed, Violation};
 
@@ -45,6 +47,7 @@ pub struct Context<'a> {
     typed: Typed,
     old_typed: Option<Typed>,
     effective: Option<Effective>,
+    image: OnceCell<Option<ImageRef>>,
     violations: Vec<Violation>,
 }
 
@@ -86,6 +89,7 @@ impl<'a> Context<'a> {
             typed,
             old_typed,
             effective,
+            image: OnceCell::new(),
             violations,
         }
     }
@@ -145,6 +149,19 @@ impl<'a> Context<'a> {
         as_registry(&self.typed)
     }
 
+    /// The image as it is to run, as text and taken apart; none where it is no reference, which MCP0101 says.
+    pub(crate) fn image(&self) -> Option<(&str, &ImageRef)> {
+        let text = self.effective.as_ref()?.image.as_deref()?;
+        let image = self.image.get_or_init(|| ImageRef::parse(text).ok());
+        Some((text, image.as_ref()?))
+    }
+
+    /// The Secrets that the object names, and those that it named before the change.
+    pub(crate) fn secrets_named(&self) -> (Vec<Reference>, Vec<Reference>) {
+        let before = self.old_typed.as_ref().map(secrets_of);
+        (secrets_of(&self.typed), before.unwrap_or_default())
+    }
+
     /// A name for hints: the server's own, or what it probably was meant to be. A hint must not build on a name that is
     /// not given or refused itself.
     pub(crate) fn name_in_hints(&self) -> String {
@@ -152,13 +169,8 @@ impl<'a> Context<'a> {
             return self.name.to_owned();
         }
         let image = self
-            .effective
-            .as_ref()
-            .and_then(|effective| effective.image.as_ref());
-        let image = image.and_then(|image| ImageRef::parse(image).ok());
-        let image = image
-            .as_ref()
-            .and_then(|image| image.path().rsplit('/').next());
+            .image()
+            .and_then(|(_, image)| image.path().rsplit('/').next());
         let generated =
             text(self.object, "/metadata/generateName").map(|stem| stem.trim_end_matches('-'));
         [Some(self.name), generated, image]

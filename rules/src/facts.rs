@@ -272,13 +272,8 @@ impl ServerFact {
 /// A tool without what only people read: thousands of servers are kept.
 fn undescribed(tool: &Tool) -> Tool {
     Tool {
-        name: tool.name.clone(),
-        required_trust: tool.required_trust,
-        side_effect: tool.side_effect,
-        scopes: tool.scopes.clone(),
-        labels: tool.labels.clone(),
-        pin: tool.pin.clone(),
-        ..Tool::default()
+        description: None,
+        ..tool.clone()
     }
 }
 

@@ -11,8 +11,8 @@ use crate::context::{annotation, text};
 use crate::escalation;
 use crate::facts::{Facts, Question, Requester};
 use crate::kind::{Kind, kind_of};
-use crate::references::{Reference, Source, of_server, of_session};
-use crate::schema::{self, Typed};
+use crate::references::{Reference, secrets_of};
+use crate::schema;
 use crate::subject::is_own;
 use crate::weakening::weaken;
 
@@ -54,9 +54,14 @@ pub fn questions(new: Option<&Value>, old: Option<&Value>, facts: &Facts) -> Vec
         ) => None,
     };
     let mut questions: Vec<Question> = question.into_iter().collect();
-    if let Some(new) = new {
-        let secrets = read_secrets(new, old, facts).into_iter();
-        questions.extend(secrets.map(|(_, question)| question));
+    if let Some(new) = new
+        && let Some(kind @ (Kind::Server | Kind::Session)) = kind_of(new)
+        && new.get("spec").is_some_and(speaks_of_secrets)
+        && !old.is_some_and(is_terminating)
+    {
+        let named = |object| secrets_of(&schema::read(kind, object).0);
+        let given = newly_given(new, named(new), &old.map(named).unwrap_or_default(), facts);
+        questions.extend(given.into_iter().map(|(_, question)| question));
     }
     questions
 }
@@ -65,18 +70,16 @@ pub fn questions(new: Option<&Value>, old: Option<&Value>, facts: &Facts) -> Vec
 const MOST_SECRETS: usize = 32;
 
 /// To be asked where Secrets, or keys of them, are named that were not named before: whether the requester himself may get
-/// them. Each with the first place that names it.
-pub(crate) fn read_secrets(
+/// them. `named` are those of the new object, `before` those of the old one. Each with the first place that names it.
+pub(crate) fn newly_given(
     new: &Value,
-    old: Option<&Value>,
+    named: Vec<Reference>,
+    before: &[Reference],
     facts: &Facts,
 ) -> Vec<(Reference, Question)> {
-    if !new.get("spec").is_some_and(speaks_of_secrets) || old.is_some_and(is_terminating) {
-        return Vec::new();
-    }
-    let before = old.map(|old| given(&secrets_of(old))).unwrap_or_default();
+    let before = given(before);
     let mut seen = BTreeSet::new();
-    let named: Vec<Reference> = secrets_of(new)
+    let named: Vec<Reference> = named
         .into_iter()
         .filter(|reference| {
             !is_covered(reference, &before)
@@ -143,19 +146,6 @@ fn speaks_of_secrets(value: &Value) -> bool {
         Value::Array(items) => items.iter().any(speaks_of_secrets),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
-}
-
-fn secrets_of(object: &Value) -> Vec<Reference> {
-    let Some(kind @ (Kind::Server | Kind::Session)) = kind_of(object) else {
-        return Vec::new();
-    };
-    let mut references = match schema::read(kind, object).0 {
-        Typed::Server(spec) => of_server(&spec),
-        Typed::Session(spec) => of_session(&spec),
-        _ => Vec::new(),
-    };
-    references.retain(|reference| reference.source == Source::Secret);
-    references
 }
 
 /// Whether the Secret is labelled for the server, where its labels are known. The operator labels what it makes for a

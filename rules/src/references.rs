@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::{
     Container, EnvFromSource, EnvVar, KeyToPath, PodTemplateSpec, ProjectedVolumeSource, Volume,
 };
 
+use crate::schema::Typed;
+
 /// What is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -38,6 +40,22 @@ pub(crate) struct Reference {
     pub(crate) keys: Vec<(String, String)>,
     /// The pod starts without it.
     pub(crate) optional: bool,
+}
+
+/// The Secrets that an object names. Only servers and sessions name any.
+pub(crate) fn secrets_of(typed: &Typed) -> Vec<Reference> {
+    let mut references = match typed {
+        Typed::Server(spec) => of_server(spec),
+        Typed::Session(spec) => of_session(spec),
+        Typed::Grant(_)
+        | Typed::Policy(_)
+        | Typed::Tool(_)
+        | Typed::Prompt(_)
+        | Typed::Resource(_)
+        | Typed::Registry(_) => Vec::new(),
+    };
+    references.retain(|reference| reference.source == Source::Secret);
+    references
 }
 
 /// What a server names, in the order of its fields.

@@ -1,5 +1,6 @@
 //! `-o table|wide|json|yaml|name` and `--dry-run`: objects as kubectl prints them.
 
+use api::names::LAST_APPLIED;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -84,9 +85,6 @@ pub fn tree(object: &impl Serialize) -> Value {
     value
 }
 
-/// A copy of the manifest that kubectl leaves in the object.
-pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-
 /// Takes out of an object what nobody writes: its status, and what the API server and kubectl keep in its metadata.
 pub fn strip(object: &mut Value) {
     if let Some(object) = object.as_object_mut() {
@@ -105,18 +103,18 @@ pub fn strip(object: &mut Value) {
     ] {
         metadata.remove(field);
     }
-    remove_annotations(metadata, &[LAST_APPLIED]);
+    remove_annotations(metadata, |name| name == LAST_APPLIED);
 }
 
-/// Takes annotations out of an object's metadata, and with the last of them their map.
-pub fn remove_annotations(metadata: &mut Map<String, Value>, names: &[&str]) {
+/// Takes the annotations that `goes` names out of an object's metadata, and with the last of them their map.
+pub fn remove_annotations(metadata: &mut Map<String, Value>, goes: impl Fn(&str) -> bool) {
     let Some(annotations) = metadata
         .get_mut("annotations")
         .and_then(Value::as_object_mut)
     else {
         return;
     };
-    annotations.retain(|name, _| !names.contains(&name.as_str()));
+    annotations.retain(|name, _| !goes(name));
     if annotations.is_empty() {
         metadata.remove("annotations");
     }

@@ -4,7 +4,7 @@ use api::{MCPServer, names};
 use common::api_error::During as _;
 use common::cluster::Cluster;
 use common::listing::{Columns, Listing};
-use common::output::{Output, OutputArgs, print_value, tree};
+use common::output::{Output, OutputArgs, print_value, remove_annotations, strip, tree};
 use common::table::Table;
 use common::{Exit, Printer, Result, age};
 use kube::ResourceExt as _;
@@ -91,35 +91,12 @@ pub(crate) async fn export(
 
 /// The object without what the cluster wrote into it.
 fn portable(mut object: Value) -> Value {
-    const WRITTEN: [&str; 7] = [
-        "uid",
-        "resourceVersion",
-        "generation",
-        "creationTimestamp",
-        "ownerReferences",
-        "finalizers",
-        "namespace",
-    ];
-    let Some(map) = object.as_object_mut() else {
-        return object;
-    };
-    map.remove("status");
-    if let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut) {
-        for field in WRITTEN {
+    strip(&mut object);
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        for field in ["ownerReferences", "finalizers", "namespace"] {
             metadata.remove(field);
         }
-        if let Some(annotations) = metadata
-            .get_mut("annotations")
-            .and_then(Value::as_object_mut)
-        {
-            annotations.retain(|key, _| {
-                !key.starts_with(names::DOMAIN_PREFIX)
-                    && key != "kubectl.kubernetes.io/last-applied-configuration"
-            });
-            if annotations.is_empty() {
-                metadata.remove("annotations");
-            }
-        }
+        remove_annotations(metadata, |name| name.starts_with(names::DOMAIN_PREFIX));
     }
     object
 }

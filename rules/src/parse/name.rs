@@ -36,16 +36,6 @@ pub fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_dns_1123)
 }
 
-/// Whether a text is a DNS-1123 label: lower-case letters, digits and '-', which stands at no end.
-pub fn is_dns_label(text: &str) -> bool {
-    (1..=MAX_LABEL).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-}
-
 /// Whether a text is an HTTP token (RFC 9110, 5.6.2), so that it can be a header's name.
 pub fn is_token(text: &str) -> bool {
     !text.is_empty()

@@ -1,6 +1,5 @@
 //! MCP0104 digest-required: no digest with `images.requireDigest`.
 
-use crate::parse::image::ImageRef;
 use crate::policy::PolicySet;
 
 use super::{Class, Context, Meta, Need, Plain, Report, SERVER};
@@ -15,9 +14,11 @@ pub(crate) const RULE: Plain = Plain {
 
 fn check(context: &Context<'_>, report: &mut Report) {
     let Some((_, effective)) = context.server() else { return };
-    let Some(resolved) = &effective.image else { return };
+    if effective.image.is_none() {
+        return;
+    }
     let Some(policies) = context.policies(report) else { return };
-    let (Some(policy), Ok(image)) = (asking(policies), ImageRef::parse(resolved)) else { return };
+    let (Some(policy), Some((resolved, image))) = (asking(policies), context.image()) else { return };
     if image.digest().is_none() {
         report
             .at("spec.image")

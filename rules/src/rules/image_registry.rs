@@ -22,10 +22,12 @@ pub(crate) const RULE: Plain = Plain {
 
 fn check(context: &Context<'_>, report: &mut Report) {
     let Some((spec, effective)) = context.server() else { return };
-    let Some(resolved) = &effective.image else { return };
+    if effective.image.is_none() {
+        return;
+    }
     let Some(policies) = context.policies(report) else { return };
-    let Ok(image) = ImageRef::parse(resolved) else { return };
-    let Some((policy, entries)) = refusing(policies, &image) else { return };
+    let Some((resolved, image)) = context.image() else { return };
+    let Some((policy, entries)) = refusing(policies, image) else { return };
     let repository = format!("{}/{}", image.host(), image.path());
     let draft = report.at(image_field(spec)).given(resolved);
     match nearest(&repository, entries.iter().map(String::as_str)) {
@@ -35,7 +37,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
         }
         Some(entry) => draft
             .must(format!("must be in an allowed registry; nearest entry is '{entry}' in MCPPolicy '{policy}'"))
-            .hint(replacement(spec, &image, entry)),
+            .hint(replacement(spec, image, entry)),
     };
 }
 

@@ -18,10 +18,9 @@ const MUTABLE: [&str; 18] = [
 ];
 
 fn check(context: &Context<'_>, report: &mut Report) {
-    let Some((spec, effective)) = context.server() else { return };
-    let Some(resolved) = &effective.image else { return };
-    let Ok(image) = ImageRef::parse(resolved) else { return };
-    let Some(message) = moving(&image) else { return };
+    let Some((spec, _)) = context.server() else { return };
+    let Some((resolved, image)) = context.image() else { return };
+    let Some(message) = moving(image) else { return };
     let own = image.tag().is_some() && spec.image_tag.as_deref() == image.tag();
     let field = if own { "spec.imageTag" } else { "spec.image" };
     report.at(field).given(resolved).must(message).hint("write the version's tag, or name@sha256:...");

@@ -20,14 +20,16 @@ pub(crate) const RULE: Plain = Plain {
 
 fn check(context: &Context<'_>, report: &mut Report) {
     let Some((spec, effective)) = context.server() else { return };
-    let Some(resolved) = &effective.image else { return };
+    if effective.image.is_none() {
+        return;
+    }
     let Some(policies) = context.policies(report) else { return };
-    let Ok(image) = ImageRef::parse(resolved) else { return };
+    let Some((resolved, image)) = context.image() else { return };
     if !policies.any(asks) {
         return;
     }
     let Some(catalogues) = context.catalogues(report) else { return };
-    if let Some(missing) = missing(policies, catalogues, &image) {
+    if let Some(missing) = missing(policies, catalogues, image) {
         let draft = report.at(image_field(spec)).given(resolved).must(missing.message);
         match missing.nearest {
             Some(near) => draft.hint(format!("image: {near}{}", image.tag().map(|tag| format!(":{tag}")).unwrap_or_default())),

@@ -1,7 +1,7 @@
 //! MCP0321 secret-reference: a Secret is newly named that the requester himself may not get.
 
 use crate::facts::Operation;
-use crate::questions::read_secrets;
+use crate::questions::newly_given;
 
 use super::{Class, Context, Kind, Meta, Need, Plain, Report};
 
@@ -14,12 +14,11 @@ pub(crate) const RULE: Plain = Plain {
 };
 
 fn check(context: &Context<'_>, report: &mut Report) {
-    let old = match context.operation {
-        Operation::Create => None,
-        Operation::Update => context.old,
-        Operation::Delete | Operation::Live => return,
-    };
-    for (reference, question) in read_secrets(context.object, old, context.facts) {
+    if !matches!(context.operation, Operation::Create | Operation::Update) {
+        return;
+    }
+    let (named, before) = context.secrets_named();
+    for (reference, question) in newly_given(context.object, named, &before, context.facts) {
         if context.requester(report).is_none() {
             return;
         }

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 use serde_json::{Map, Value, json};
 
 use crate::finding::{escape, fingerprint};
-use crate::parse::name::is_dns_label;
+use crate::parse::name::is_dns_1123;
 use crate::template::{MOST_CONTAINERS, MOST_VOLUMES};
 
 use super::{Class, Context, Meta, Plain, Report, SERVER};
@@ -88,7 +88,7 @@ fn named(path: &str, name: &str, report: &mut Report) {
             .given(name)
             .must(format!("must not be '{GATEWAY_CONTAINER}' and not begin with {VOLUME_PREFIX}: these are ours"))
             .hint("choose another name");
-    } else if !is_dns_label(name) {
+    } else if !is_dns_1123(name) {
         report.at(field).given(name).must("must be 1 to 63 lower-case letters, digits and '-', with '-' at no end");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use api::names::LAST_APPLIED;
+
 use crate::schema::unknown_fields;
 
 use super::{Class, Context, Kind, Meta, Plain, Report};
@@ -11,9 +13,6 @@ pub(crate) const RULE: Plain = Plain {
         .summary("a field that the schema does not know"),
     check,
 };
-
-/// What `kubectl apply` keeps of the text that it was given.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 fn check(context: &Context<'_>, report: &mut Report) {
     // The API server drops unknown fields before any webhook sees them; the text that was applied still has them.

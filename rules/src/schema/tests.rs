@@ -1,6 +1,7 @@
 //! The walk against the schemas that the CRDs really have.
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 
@@ -137,7 +138,7 @@ proptest! {
         (kind, spec) in prop::sample::select(Kind::ALL.to_vec()).prop_flat_map(|kind| (Just(kind), nearly(schema_of(kind))))
     ) {
         let shape = Shape::new(schema_of(kind));
-        let mut walk = Walk { violations: Vec::new() };
+        let mut walk = Walk::default();
         let mut walked = spec.clone();
         let kept = walk.value(schema_of(kind), &mut walked, "spec");
         prop_assert_eq!(shape.fits(&spec), kept && walk.violations.is_empty() && walked == spec);

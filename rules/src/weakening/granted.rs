@@ -5,6 +5,7 @@
 //! that are live. Only what is stricter than the default is kept: less than the default is never taken for granted, so
 //! whoever could forge the annotation would gain nothing by it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{
@@ -182,12 +183,9 @@ fn speaks_of(grant: &MCPAccessGrantSpec, tool: &str) -> bool {
 /// A tool without what people read.
 fn bare(tool: &Tool) -> Tool {
     Tool {
-        name: tool.name.clone(),
-        required_trust: tool.required_trust,
-        side_effect: tool.side_effect,
-        scopes: tool.scopes.clone(),
-        pin: tool.pin.clone(),
-        ..Tool::default()
+        description: None,
+        labels: BTreeMap::new(),
+        ..tool.clone()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the cluster would store: what `kubectl apply` would send, sent as a dry run.
 
+use api::names::LAST_APPLIED;
 use common::api_error::During as _;
 use common::output::strip;
 use common::{Cluster, Error, Result};
@@ -13,7 +14,7 @@ use serde_json::Value;
 use super::name_of;
 use super::unified::Change;
 use crate::manifests::Object;
-use crate::world::{LAST_APPLIED, in_namespace, is_namespaced, patch};
+use crate::world::{in_namespace, is_namespaced, patch};
 
 /// A request before it is sent.
 type Sent = http::Request<Vec<u8>>;

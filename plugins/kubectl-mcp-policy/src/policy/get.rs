@@ -169,7 +169,7 @@ fn printable(policy: &MCPPolicy, output: Output) -> Value {
                 names::REQUESTED_BY_GROUPS,
                 names::EDITED_BY,
             ];
-            remove_annotations(metadata, &stamps);
+            remove_annotations(metadata, |name| stamps.contains(&name));
         }
     }
     value

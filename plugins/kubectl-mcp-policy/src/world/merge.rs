@@ -1,9 +1,8 @@
 //! What `kubectl apply` makes of an object that is there already: for custom resources a three-way JSON merge patch,
 //! in which lists are replaced whole.
 
+use api::names::LAST_APPLIED;
 use serde_json::{Map, Value, json};
-
-pub(crate) use common::output::LAST_APPLIED;
 
 /// The stored object after `given` was applied to it. What an earlier manifest set and this one does not goes; what
 /// others set stays.

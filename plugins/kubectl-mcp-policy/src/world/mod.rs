@@ -30,7 +30,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::manifests::{Object, Read};
-pub(crate) use merge::{LAST_APPLIED, patch};
+pub(crate) use merge::patch;
 use stored::{ByName, Stored};
 pub(crate) use unseen::{Unseen, missing, sentences};
 use view::{Put, Three, View};
