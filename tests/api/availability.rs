@@ -175,7 +175,9 @@ fn a_provided_certificate_is_replaced_without_a_restart_and_its_end_is_announced
     let old = Server::trusting(replica.port, mounted.authority.as_bytes());
     let mut kept = old.connect().expect("the first certificate is served");
     let name = "mcp_webhook_certificate_not_after_seconds{certificate=\"leaf\"}";
-    let ends = replica.metric(name).expect("the metric is there");
+    let ends = eventually("the metric is there", || {
+        replica.metric(name).ok_or("it is not".to_owned())
+    });
     let pod = format!("webhook-{}", replica.port);
     eventually("an event says that it ends soon", || {
         let events = environment

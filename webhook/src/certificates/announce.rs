@@ -1,9 +1,9 @@
 //! Events about certificates: a step of the CA's rotation, and a certificate that nobody renewed in time.
 //!
-//! An event that cannot be written is only logged; what it says is in the log and in the metrics too.
+//! An event that cannot be written is only logged; what it says is in the log and in the metrics too. A warning is
+//! tried again at the next look, because what it warns of goes on.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -71,11 +71,13 @@ impl Announcer {
             action: "RenewCertificate".to_owned(),
             secondary: None,
         };
-        self.publish(event, "Pod", &self.pod).await;
+        if !self.publish(event, "Pod", &self.pod).await {
+            *self.last_warning() = None;
+        }
     }
 
     fn is_news(&self, which: &'static str, now: Instant) -> bool {
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warned = self.last_warning();
         let news =
             warned.is_none_or(|(last, at)| last != which || now.duration_since(at) >= REPEAT);
         if news {
@@ -84,7 +86,12 @@ impl Announcer {
         news
     }
 
-    async fn publish(&self, event: Event, kind: &str, name: &str) {
+    fn last_warning(&self) -> MutexGuard<'_, Option<(&'static str, Instant)>> {
+        self.warned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it was written.
+    async fn publish(&self, event: Event, kind: &str, name: &str) -> bool {
         let about = ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some(kind.to_owned()),
@@ -92,9 +99,11 @@ impl Announcer {
             name: Some(name.to_owned()),
             ..ObjectReference::default()
         };
-        if let Err(error) = self.recorder.publish(&event, &about).await {
+        let written = self.recorder.publish(&event, &about).await;
+        if let Err(error) = &written {
             tracing::warn!(%error, reason = event.reason, "cannot write an event");
         }
+        written.is_ok()
     }
 }
 

@@ -145,16 +145,18 @@ impl Follower {
 /// Reports forever when a provided certificate ends.
 pub async fn report_expiry(certificate: Certificate, metrics: Metrics, announcer: Arc<Announcer>) {
     loop {
-        if let Some(leaf) = certificate.leaf() {
-            match Validity::of(&leaf) {
-                Ok(validity) => {
-                    metrics.expires("leaf", validity.not_after);
-                    announcer.watch("leaf", validity, Moment::now()).await;
-                }
-                Err(error) => tracing::warn!(%error, "cannot tell when the certificate ends"),
+        let leaf = certificate.leaf();
+        match leaf.as_ref().map(|leaf| Validity::of(leaf)) {
+            Some(Ok(validity)) => {
+                metrics.expires("leaf", validity.not_after);
+                announcer.watch("leaf", validity, Moment::now()).await;
             }
+            Some(Err(error)) => tracing::warn!(%error, "cannot tell when the certificate ends"),
+            // It is about to be read: the metric should not wait a whole turn for it.
+            None => {}
         }
-        tokio::time::sleep(POLL).await;
+        let pause = if leaf.is_some() { POLL } else { IMPATIENT_POLL };
+        tokio::time::sleep(pause).await;
     }
 }
 
