@@ -11,7 +11,6 @@ use std::time::Instant;
 use access::{Caller, Judge, Reason};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use jiff::Timestamp;
 
 use crate::answer::Answer;
@@ -21,6 +20,7 @@ use crate::metrics::{Decision, Metrics};
 use crate::policy::Store;
 use crate::protocol::{List, Method};
 use crate::sse;
+use crate::upstream::UpstreamBody;
 
 /// The largest event or list that is filtered, in bytes.
 pub const LARGEST: usize = 8 * 1024 * 1024;
@@ -42,14 +42,14 @@ enum Source {
     /// One piece.
     Full(Bytes),
     /// The server's bytes as they are.
-    Relay(Incoming),
+    Relay(UpstreamBody),
     /// The server's events, filtered.
     Events(Box<Events>),
 }
 
 /// A stream of events, filtered one by one.
 struct Events {
-    incoming: Incoming,
+    incoming: UpstreamBody,
     parser: sse::Parser,
     filter: EventFilter,
     ready: VecDeque<Bytes>,
@@ -107,12 +107,12 @@ impl ReplyBody {
     }
 
     /// The server's bytes as they are.
-    pub fn relay(incoming: Incoming) -> Self {
+    pub fn relay(incoming: UpstreamBody) -> Self {
         Self::of(Source::Relay(incoming))
     }
 
     /// The server's events, filtered.
-    pub fn events(incoming: Incoming, filter: EventFilter) -> Self {
+    pub fn events(incoming: UpstreamBody, filter: EventFilter) -> Self {
         let parser = sse::Parser::new(LARGEST);
         Self::of(Source::Events(Box::new(Events {
             incoming,

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method as Verb, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -17,7 +16,7 @@ use crate::body::LARGEST;
 use crate::headers;
 use crate::protocol::{List, META_CAPABILITIES, META_VERSION, MODERN, NEWEST_LEGACY};
 use crate::sse;
-use crate::upstream::{self, Upstream};
+use crate::upstream::{self, Upstream, UpstreamBody};
 
 /// The first and the longest pause between two attempts.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -260,7 +259,7 @@ impl Talk<'_> {
         }
     }
 
-    async fn send(&self, method: &str, mut params: Value) -> Result<Response<Incoming>, Error> {
+    async fn send(&self, method: &str, mut params: Value) -> Result<Response<UpstreamBody>, Error> {
         if let Some(version) = &self.modern {
             params["_meta"] = json!({
                 META_VERSION: version, META_CAPABILITIES: {},
@@ -274,7 +273,7 @@ impl Talk<'_> {
         .await
     }
 
-    async fn post(&self, method: &str, message: &Value) -> Result<Response<Incoming>, Error> {
+    async fn post(&self, method: &str, message: &Value) -> Result<Response<UpstreamBody>, Error> {
         let body = Bytes::from(message.to_string());
         let sent = tokio::time::timeout(
             PATIENCE,
@@ -311,7 +310,7 @@ impl Talk<'_> {
 }
 
 /// The response to our request, from JSON or from a stream of events.
-async fn answer(response: Response<Incoming>) -> Result<Value, Error> {
+async fn answer(response: Response<UpstreamBody>) -> Result<Value, Error> {
     if response.status() != StatusCode::OK {
         return Err(Error::Status(response.status()));
     }
@@ -333,7 +332,7 @@ async fn answer(response: Response<Incoming>) -> Result<Value, Error> {
 }
 
 /// The first event that is a response. Notifications may come before it.
-async fn from_events(mut body: Incoming) -> Result<Value, Error> {
+async fn from_events(mut body: UpstreamBody) -> Result<Value, Error> {
     let mut parser = sse::Parser::new(LARGEST);
     while let Some(frame) = body.frame().await {
         let Ok(bytes) = frame.map_err(|_| Error::NotMcp)?.into_data() else {

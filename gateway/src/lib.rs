@@ -7,6 +7,7 @@ pub mod answer;
 pub mod args;
 pub mod audit;
 pub mod body;
+pub mod bridge;
 pub(crate) mod exchange;
 pub mod filter;
 pub mod handshake;

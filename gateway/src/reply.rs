@@ -9,7 +9,6 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
 use jiff::Timestamp;
 
 use crate::answer::Answer;
@@ -21,7 +20,7 @@ use crate::identity::Known;
 use crate::pipeline::Gateway;
 use crate::policy::Store;
 use crate::protocol::{Era, List};
-use crate::upstream;
+use crate::upstream::{self, UpstreamBody};
 
 pub(crate) fn no_answer(error: &upstream::Error) -> Answer {
     let status = match error {
@@ -46,7 +45,7 @@ pub(crate) fn no_answer(error: &upstream::Error) -> Answer {
 /// The server's answer as the caller may see it. `list` is what must be filtered in it.
 pub(crate) async fn reply(
     gateway: &Arc<Gateway>,
-    response: Response<Incoming>,
+    response: Response<UpstreamBody>,
     known: Known,
     era: Era,
     list: Option<List>,
@@ -118,7 +117,7 @@ pub(crate) async fn reply(
 
 /// The body of an answer with an error status to a request for a list, if it is a JSON-RPC error. Of anything else
 /// only the status is passed, which a client needs, a lost session above all: some clients would read a list in it.
-async fn error_json(headers: &HeaderMap, incoming: Incoming) -> Option<Bytes> {
+async fn error_json(headers: &HeaderMap, incoming: UpstreamBody) -> Option<Bytes> {
     let json = headers::media_type(headers).as_deref() == Some("application/json")
         && !headers.contains_key(header::CONTENT_ENCODING);
     if json
@@ -136,7 +135,7 @@ async fn error_json(headers: &HeaderMap, incoming: Incoming) -> Option<Bytes> {
 async fn filtered_json(
     gateway: &Gateway,
     headers: &HeaderMap,
-    incoming: Incoming,
+    incoming: UpstreamBody,
     known: &Known,
     list: Option<List>,
 ) -> Step<ReplyBody> {

@@ -1,9 +1,12 @@
 //! The way to the server: one HTTP client with kept connections, one address that no caller can change.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
@@ -91,7 +94,7 @@ impl Upstream {
         method: Method,
         headers: HeaderMap,
         body: Bytes,
-    ) -> Result<Response<Incoming>, Error> {
+    ) -> Result<Response<UpstreamBody>, Error> {
         let mut request = Request::builder()
             .method(method)
             .uri(self.address.clone())
@@ -101,7 +104,47 @@ impl Upstream {
             Err(_) => Err(Error::Timeout),
             Ok(Err(error)) if error.is_connect() => Err(Error::Connect(error)),
             Ok(Err(error)) => Err(Error::Broken(error)),
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => Ok(response.map(UpstreamBody::Http)),
+        }
+    }
+}
+
+/// The body of the server's answer, as it comes.
+#[derive(Debug)]
+pub enum UpstreamBody {
+    /// From the network.
+    Http(Incoming),
+    /// From a bridge: what a task of this process writes, until it drops the sender.
+    Bridge(tokio::sync::mpsc::Receiver<Bytes>),
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut *self {
+            Self::Http(incoming) => Pin::new(incoming).poll_frame(context),
+            Self::Bridge(pieces) => pieces
+                .poll_recv(context)
+                .map(|piece| piece.map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http(incoming) => incoming.is_end_stream(),
+            Self::Bridge(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http(incoming) => incoming.size_hint(),
+            Self::Bridge(_) => SizeHint::default(),
         }
     }
 }
