@@ -13,7 +13,7 @@ use serde_json::Value;
 use tests::Environment;
 use tests::recorded::{repository, writing};
 
-use crate::platform::{FIXTURES, Platform, Turn, WEBHOOK_LABEL};
+use crate::platform::{PAST, Platform, Turn};
 use case::Case;
 
 #[test]
@@ -80,10 +80,7 @@ fn with_the_webhook_the_same_files_show_the_complete_list_of_the_rules() {
     let environment = &platform.environment;
     let _webhook = platform.start_webhook();
     environment.with_namespace("cel-webhook", |namespace| {
-        let label = format!("{WEBHOOK_LABEL}=true");
-        environment
-            .kubectl(&["label", "namespace", namespace, &label])
-            .expect_ok();
+        Platform::ask_in(environment, namespace);
         let wrong: Vec<String> = Case::all()
             .iter()
             .filter_map(|case| {
@@ -132,16 +129,7 @@ fn cut(text: &str) -> String {
 
 /// Puts the last document of a case to the API server, without storing it; the one before it is stored.
 fn put(environment: &Environment, namespace: &str, case: &Case) -> String {
-    let as_fixtures = [
-        "--as",
-        FIXTURES,
-        "--as-group",
-        "system:masters",
-        "-n",
-        namespace,
-        "-f",
-        "-",
-    ];
+    let as_fixtures = [&PAST[..], &["-n", namespace, "-f", "-"]].concat();
     let (verb, last) = match case.documents.as_slice() {
         [only] => ("create", only),
         [stored, changed] => {

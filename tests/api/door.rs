@@ -6,7 +6,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 use tests::{Environment, Https, eventually};
 
-use crate::platform::{FIXTURES, WEBHOOK_LABEL, Webhook};
+use crate::platform::{PAST, WEBHOOK_LABEL, Webhook};
 
 /// Where the markers are that show how far the webhook has read.
 pub(crate) const MARKERS: &str = "team-markers";
@@ -208,17 +208,9 @@ impl Door<'_> {
     /// the cluster to their policy.
     pub(crate) fn forget(&self) {
         for arguments in [["mcppolicy", "markers"], ["mcpserver", "marker"]] {
-            let past = [
-                "delete",
-                "--as",
-                FIXTURES,
-                "--as-group",
-                "system:masters",
-                "--ignore-not-found",
-                "-n",
-                MARKERS,
-            ];
-            self.environment.kubectl(&[&past[..], &arguments].concat());
+            let delete = ["delete", "--ignore-not-found", "-n", MARKERS];
+            self.environment
+                .kubectl(&[&delete, &PAST[..], &arguments].concat());
         }
     }
 }
@@ -247,33 +239,15 @@ pub(crate) fn ingress_class(name: &str) -> Value {
 
 /// Writes an object past the webhook.
 pub(crate) fn write(environment: &Environment, object: &Value) {
-    let arguments = [
-        "apply",
-        "--server-side",
-        "--force-conflicts",
-        "--as",
-        FIXTURES,
-        "--as-group",
-        "system:masters",
-        "-f",
-        "-",
-    ];
+    let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
     environment
-        .kubectl_with(&arguments, &object.to_string())
+        .kubectl_with(&[&apply, &PAST[..]].concat(), &object.to_string())
         .expect_ok();
 }
 
 /// Deletes, past the webhook, every object of ours in a namespace; or, of the cluster, those with these arguments.
 pub(crate) fn delete(environment: &Environment, arguments: &[&str]) {
-    let past = [
-        "delete",
-        "--as",
-        FIXTURES,
-        "--as-group",
-        "system:masters",
-        "--ignore-not-found",
-    ];
     environment
-        .kubectl(&[&past[..], arguments].concat())
+        .kubectl(&[&["delete", "--ignore-not-found"], &PAST[..], arguments].concat())
         .expect_ok();
 }

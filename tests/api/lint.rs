@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tests::{Environment, Said, eventually};
 
-use crate::platform::{Platform, Turn, WEBHOOK_LABEL};
+use crate::platform::{Platform, Turn};
 
 /// Base64 of `hidden-in-the-cluster`.
 const SECRET: &str = "aGlkZGVuLWluLXRoZS1jbHVzdGVy";
@@ -286,11 +286,7 @@ fn whoever_may_not_read_is_told_so(story: &Story<'_>) {
 fn the_findings_and_the_stored_object_are_those_of_the_webhook() {
     let webhook = Platform::bare().start_webhook();
     with_story("diff", |story| {
-        let label = format!("{WEBHOOK_LABEL}=true");
-        story
-            .environment
-            .kubectl(&["label", "namespace", story.namespace, &label])
-            .expect_ok();
+        Platform::ask_in(story.environment, story.namespace);
         let bad = json!({"image": "evil.test/weather:1.0.0", "imageTag": "1", "port": 8091,
                          "env": [{"name": "API_TOKEN", "value": "Zk3v9QpX7LmN2rTs"}]});
         let bad = story.file("bad.json", &[story.server("bad", &bad)]);

@@ -90,14 +90,7 @@ fn a_second_call_of_mutate_adds_nothing_and_a_dry_run_is_identical() {
     let cleanup = Cleanup(environment, &name);
     platform.apply(&policy(&name));
     environment.with_namespace("mutation", |namespace| {
-        environment
-            .kubectl(&[
-                "label",
-                "namespace",
-                namespace,
-                &format!("{WEBHOOK_LABEL}=true"),
-            ])
-            .expect_ok();
+        Platform::ask_in(environment, namespace);
         eventually("our default is there", || {
             let server = created(environment, namespace, "early", &["--dry-run=server"]);
             if server["spec"]["ingressHost"] == "mcp.example.test" {

@@ -16,6 +16,8 @@ pub(crate) struct Platform {
 pub(crate) const WEBHOOK_LABEL: &str = "test.kubectl-mcp.dev/webhook";
 /// The user whose writes the webhook under test never sees: what is there before a test begins is his.
 pub(crate) const FIXTURES: &str = "test:fixtures";
+/// Arguments with which kubectl writes past the webhook, whatever the namespace.
+pub(crate) const PAST: [&str; 4] = ["--as", FIXTURES, "--as-group", "system:masters"];
 
 /// A test that alone has the webhook configurations, and the policies without a namespace selector.
 ///
@@ -190,6 +192,14 @@ impl Platform {
                 .kubectl_with(&arguments, &policy.to_string());
             if said.ok { Ok(()) } else { Err(said.text()) }
         });
+    }
+
+    /// From now on the webhook under test is asked in this namespace.
+    pub(crate) fn ask_in(environment: &Environment, namespace: &str) {
+        let label = format!("{WEBHOOK_LABEL}=true");
+        environment
+            .kubectl(&["label", "namespace", namespace, &label])
+            .expect_ok();
     }
 
     fn point_at(configuration: &mut Value, port: u16) {

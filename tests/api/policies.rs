@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tests::{Environment, Said, eventually};
 
-use crate::platform::{FIXTURES, Platform, WEBHOOK_LABEL};
+use crate::platform::{PAST, Platform};
 
 /// The label by which the policies under test find their namespace, and no other test's.
 const TEAM: &str = "test.kubectl-mcp.dev/team";
@@ -105,16 +105,7 @@ impl Story<'_> {
 
     /// As somebody whom the webhook does not see: what was there before.
     fn was_there(&self, object: &Value) {
-        let arguments = [
-            "create",
-            "-n",
-            self.namespace,
-            "--as",
-            FIXTURES,
-            "--as-group=system:masters",
-            "-f",
-            "-",
-        ];
+        let arguments = [&["create", "-n", self.namespace, "-f", "-"], &PAST[..]].concat();
         self.environment
             .kubectl_with(&arguments, &object.to_string())
             .expect_ok();
@@ -135,11 +126,9 @@ impl Story<'_> {
     }
 
     fn prepare(&self) {
-        let labels = [
-            format!("{WEBHOOK_LABEL}=true"),
-            format!("{TEAM}={}", self.namespace),
-        ];
-        let arguments = ["label", "namespace", self.namespace, &labels[0], &labels[1]];
+        Platform::ask_in(self.environment, self.namespace);
+        let team = format!("{TEAM}={}", self.namespace);
+        let arguments = ["label", "namespace", self.namespace, &team];
         self.environment.kubectl(&arguments).expect_ok();
         self.was_there(&server("good", "acme"));
         self.was_there(&server("evil", "evil"));

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tests::{Environment, eventually};
 
-use crate::platform::{FIXTURES, Platform, WEBHOOK_LABEL};
+use crate::platform::{PAST, Platform};
 
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/demo");
 
@@ -17,14 +17,7 @@ fn a_bad_server_is_refused_with_every_mistake_and_a_good_one_gets_its_defaults()
         .kubectl(&["apply", "-f", &format!("{DEMO}/policy.yaml")])
         .expect_ok();
     environment.with_namespace("webhook", |namespace| {
-        environment
-            .kubectl(&[
-                "label",
-                "namespace",
-                namespace,
-                &format!("{WEBHOOK_LABEL}=true"),
-            ])
-            .expect_ok();
+        Platform::ask_in(environment, namespace);
         all_five_mistakes_at_once(environment, namespace);
         a_good_server_is_defaulted(environment, namespace);
         an_old_mistake_does_not_block_an_unrelated_edit(environment, namespace);
@@ -34,17 +27,7 @@ fn a_bad_server_is_refused_with_every_mistake_and_a_good_one_gets_its_defaults()
         without_the_webhook_our_kinds_are_refused_and_others_are_not(environment, namespace);
     });
     environment
-        .kubectl_with(
-            &[
-                "delete",
-                "mcppolicy",
-                "default",
-                "--as",
-                FIXTURES,
-                "--as-group=system:masters",
-            ],
-            "",
-        )
+        .kubectl(&[&["delete", "mcppolicy", "default"], &PAST[..]].concat())
         .expect_ok();
 }
 

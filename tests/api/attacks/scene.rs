@@ -5,7 +5,7 @@ use tests::{Environment, eventually};
 
 use super::objects::{grant, server};
 use crate::identity::{Operator, Person};
-use crate::platform::{Platform, WEBHOOK_LABEL, Webhook};
+use crate::platform::{Platform, Webhook};
 
 const STATIC: [&str; 2] = [
     "ValidatingAdmissionPolicy",
@@ -32,14 +32,7 @@ impl Scene {
         environment
             .kubectl(&["create", "namespace", &namespace])
             .expect_ok();
-        environment
-            .kubectl(&[
-                "label",
-                "namespace",
-                &namespace,
-                &format!("{WEBHOOK_LABEL}=true"),
-            ])
-            .expect_ok();
+        Platform::ask_in(environment, &namespace);
         let mut statics = Vec::new();
         for kind in STATIC {
             for mut object in platform.installed(kind) {

@@ -10,7 +10,7 @@ use tests::{Environment, Said};
 
 use super::page::Printed;
 use crate::door::{delete, ingress_class, teams, write};
-use crate::platform::FIXTURES;
+use crate::platform::PAST;
 
 /// When the fixtures live.
 const NOON: &str = "2026-06-01T12:00:00Z";
@@ -101,7 +101,7 @@ impl Scene {
     }
 
     fn put(&self, environment: &Environment, verb: &[&str], object: &Value) -> Result<(), String> {
-        let past = ["--as", FIXTURES, "--as-group", "system:masters", "-f", "-"];
+        let past = [&PAST[..], &["-f", "-"]].concat();
         let said = environment.kubectl_with(&[verb, &past].concat(), &object.to_string());
         if said.ok {
             Ok(())
@@ -174,13 +174,7 @@ impl Scene {
                 free,
             ];
             // It may be gone already.
-            environment.kubectl(
-                &[
-                    &arguments[..],
-                    &["--as", FIXTURES, "--as-group", "system:masters"],
-                ]
-                .concat(),
-            );
+            environment.kubectl(&[&arguments[..], &PAST].concat());
         }
         let all: Vec<Value> = self
             .facts
@@ -195,18 +189,9 @@ impl Scene {
             .filter(|object| object["kind"] != "Namespace")
             .collect();
         let list = json!({"apiVersion": "v1", "kind": "List", "items": all});
-        let past = [
-            "delete",
-            "--ignore-not-found",
-            "--as",
-            FIXTURES,
-            "--as-group",
-            "system:masters",
-            "-f",
-            "-",
-        ];
+        let delete = ["delete", "--ignore-not-found", "-f", "-"];
         environment
-            .kubectl_with(&past, &list.to_string())
+            .kubectl_with(&[&delete, &PAST[..]].concat(), &list.to_string())
             .expect_ok();
     }
 
