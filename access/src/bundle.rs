@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::limits::Limits;
 use crate::settings::HeaderNames;
 
 /// The form of the document. A gateway refuses a form it does not know, because it might leave out a restriction.
@@ -50,6 +51,15 @@ pub struct Bundle {
     pub origins: Vec<String>,
     /// Where audit lines go.
     pub audit: AuditSink,
+    /// The URL of the sink http.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_url: Option<String>,
+    /// What is left out of audit lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audit_redact: Vec<String>,
+    /// How much may be called.
+    #[serde(default, skip_serializing_if = "Limits::is_default")]
+    pub limits: Limits,
     /// Declared tools, by name.
     pub tools: Vec<ToolEntry>,
     /// Live grants, by name.

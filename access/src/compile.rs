@@ -42,6 +42,9 @@ pub fn compile(
         hosts: settings.hosts.clone(),
         origins: settings.origins.clone(),
         audit: settings.audit,
+        audit_url: settings.audit_url.clone(),
+        audit_redact: settings.audit_redact.clone(),
+        limits: settings.limits.clone(),
         tools: tools(server),
         grants: grants
             .iter()

@@ -84,6 +84,14 @@ reasons! {
     McpSessionNotFound => "mcp_session_not_found",
     /// Too much is under way.
     ServerBusy => "server_busy",
+    /// A rate limit is used up.
+    RateLimited => "rate_limited",
+    /// The caller has too many calls under way.
+    TooManyCalls => "too_many_calls",
+    /// The caller, or all callers together, have too many streams open.
+    TooManyStreams => "too_many_streams",
+    /// The call took longer than `config.requestTimeout`.
+    RequestTimeout => "request_timeout",
     /// The server could not be reached.
     UpstreamUnavailable => "upstream_unavailable",
     /// The server's answer had to be filtered and is not what MCP says.

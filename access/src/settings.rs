@@ -8,6 +8,8 @@ use api::{AuditSink, AuthMode, Decision, PolicyMode, TeamMapping, Trust};
 use rules::Effective;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::Limits;
+
 /// The effective settings of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -39,6 +41,12 @@ pub struct Settings {
     pub origins: Vec<String>,
     /// Where audit lines go.
     pub audit: AuditSink,
+    /// The URL of the sink http.
+    pub audit_url: Option<String>,
+    /// What is left out of audit lines.
+    pub audit_redact: Vec<String>,
+    /// How much may be called.
+    pub limits: Limits,
 }
 
 impl From<&Effective> for Settings {
@@ -92,6 +100,9 @@ impl From<&Effective> for Settings {
             teams: effective.access.teams.clone(),
             origins: effective.gateway.allowed_origins.clone(),
             audit: effective.audit_sink,
+            audit_url: effective.audit_url.clone(),
+            audit_redact: effective.audit_redact.clone(),
+            limits: Limits::from(effective),
             ..settings
         }
     }
@@ -115,6 +126,9 @@ impl Settings {
             hosts: Vec::new(),
             origins: Vec::new(),
             audit: AuditSink::Stdout,
+            audit_url: None,
+            audit_redact: Vec::new(),
+            limits: Limits::default(),
         }
     }
 

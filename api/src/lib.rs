@@ -52,9 +52,9 @@ pub use resource::{
 pub use server::{
     Audit, AuditSink, Auth, AuthMode, ConfigMapRef, Gateway, GatewayRef, Issuer, IssuerClaims,
     MCPServer, MCPServerSpec, NamedItem, NetworkPolicySpec, OAuth, PermissionProfile,
-    PermissionProfileType, PinMode, Pins, PolicyMode, Protocol, RateLimit, RateLimitScope, Redis,
-    Remote, RemoteService, SecretHeader, SecretKeyRef, ServerPolicy, SessionSettings, Stdio,
-    StdioScope, Tool, Translate, Transport, TrustedProxy, VirtualConfig,
+    PermissionProfileType, PinMode, Pins, PolicyMode, Protocol, REDACTABLE, RateLimit,
+    RateLimitScope, Redis, Remote, RemoteService, SecretHeader, SecretKeyRef, ServerPolicy,
+    SessionSettings, Stdio, StdioScope, Tool, Translate, Transport, TrustedProxy, VirtualConfig,
 };
 pub use session::{MCPAgentSession, MCPAgentSessionSpec, SessionPhase, SessionStatus};
 pub use status::{Discovered, Phase, ServerInfo, ServerStatus};

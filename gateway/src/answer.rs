@@ -22,6 +22,8 @@ pub struct Answer {
     pub message: String,
     /// The command that would change the answer.
     pub hint: Option<String>,
+    /// In how many seconds to try again: the header `Retry-After`, and `data.retryAfter`.
+    pub retry_after: Option<u64>,
     /// More members of `data`.
     pub data: serde_json::Map<String, serde_json::Value>,
 }
@@ -35,6 +37,7 @@ impl Answer {
             reason,
             message: message.into(),
             hint: None,
+            retry_after: None,
             data: serde_json::Map::new(),
         }
     }
@@ -122,6 +125,9 @@ impl Answer {
         let mut data = self.data.clone();
         data.insert("reason".to_owned(), json!(self.reason));
         data.insert("detail".to_owned(), json!(self.message));
+        if let Some(seconds) = self.retry_after {
+            data.insert("retryAfter".to_owned(), json!(seconds));
+        }
         let message = match &self.hint {
             Some(hint) => {
                 data.insert("hint".to_owned(), json!(hint));

@@ -53,6 +53,21 @@ pub struct Serve {
     /// The largest message that is taken, in bytes.
     #[arg(long, env = "MCP_GATEWAY_MAX_BODY", default_value_t = 4 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(1024..=67_108_864))]
     pub max_body: u32,
+    /// File with the key of the HTTP audit sink.
+    #[arg(long, env = "MCP_GATEWAY_AUDIT_KEY_FILE")]
+    pub audit_key_file: Option<PathBuf>,
+    /// Collector of OpenTelemetry traces (OTLP over HTTP): its base URL, such as http://collector.obs.svc:4318.
+    #[arg(long, env = "MCP_GATEWAY_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+    /// Redis for rate limits that all gateways of the server share, as host:port.
+    #[arg(long, env = "MCP_GATEWAY_REDIS")]
+    pub redis: Option<String>,
+    /// File with the password of Redis.
+    #[arg(long, env = "MCP_GATEWAY_REDIS_PASSWORD_FILE", requires = "redis")]
+    pub redis_password_file: Option<PathBuf>,
+    /// How long a call waits for Redis before this gateway counts by itself, in milliseconds.
+    #[arg(long, env = "MCP_GATEWAY_REDIS_TIMEOUT_MS", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub redis_timeout_ms: u64,
     /// How long to serve on after SIGTERM, in seconds.
     #[arg(long, env = "MCP_GATEWAY_DRAIN_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=300))]
     pub drain_seconds: u64,

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use access::{Caller, Judge, Reason};
+use api::AuditSink;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use jiff::Timestamp;
@@ -16,10 +17,13 @@ use jiff::Timestamp;
 use crate::answer::Answer;
 use crate::audit::{Audit, Record};
 use crate::filter::{self, Filtered};
+use crate::limits::slots::Slot;
+use crate::limits::timeout::Deadline;
 use crate::metrics::{Decision, Metrics};
 use crate::policy::Store;
 use crate::protocol::{List, Method};
 use crate::sse;
+use crate::trace::Span;
 use crate::upstream::UpstreamBody;
 
 /// The largest event or list that is filtered, in bytes.
@@ -32,7 +36,17 @@ pub type Watchdog = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub struct ReplyBody {
     source: Source,
     watchdog: Option<Watchdog>,
+    limit: Option<Limit>,
     finish: Option<Finish>,
+}
+
+/// The time until which the body must be over.
+struct Limit {
+    deadline: Deadline,
+    /// Made when the body first has to be waited for: most never are.
+    sleep: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// Whether what has passed ends with an event, so that another may follow.
+    between_events: bool,
 }
 
 /// Where the bytes come from.
@@ -56,6 +70,8 @@ struct Events {
     ended: bool,
 }
 
+type Piece = Result<Frame<Bytes>, hyper::Error>;
+
 /// What filtering an event needs to know.
 pub struct EventFilter {
     /// The bundle, asked anew for every event.
@@ -72,10 +88,16 @@ pub struct EventFilter {
 pub struct Finish {
     /// The audit line, but for size and time.
     pub record: Record,
-    /// Where it goes; nowhere if the server's audit is off.
-    pub audit: Option<Audit>,
+    /// Where it goes.
+    pub audit: Arc<Audit>,
+    /// See `audit`.
+    pub sink: AuditSink,
+    /// The span of the request, if there are any.
+    pub span: Option<Box<Span>>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// Given back when the answer is over.
+    pub slot: Option<Slot>,
     /// For the metrics.
     pub decision: Decision,
     /// When the request came.
@@ -94,9 +116,10 @@ impl Finish {
             self.record.status,
             took,
         );
-        if let Some(audit) = self.audit {
-            audit.send(self.record);
+        if let Some(span) = self.span {
+            span.end(&self.record, took);
         }
+        self.audit.send(self.record, self.sink);
     }
 }
 
@@ -127,6 +150,7 @@ impl ReplyBody {
         Self {
             source,
             watchdog: None,
+            limit: None,
             finish: None,
         }
     }
@@ -138,6 +162,21 @@ impl ReplyBody {
         self
     }
 
+    /// Ends the stream when it is not over in time.
+    #[must_use]
+    pub fn within(mut self, deadline: Deadline) -> Self {
+        let waits = match &self.source {
+            Source::Done | Source::Full(_) => false,
+            Source::Relay(_) | Source::Events(_) => true,
+        };
+        self.limit = waits.then_some(Limit {
+            deadline,
+            sleep: None,
+            between_events: true,
+        });
+        self
+    }
+
     /// Hands in `finish` when the answer is over, however it ends.
     #[must_use]
     pub fn finishing(mut self, finish: Finish) -> Self {
@@ -145,9 +184,74 @@ impl ReplyBody {
         self
     }
 
+    /// The next piece as its source gives it.
+    fn frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Piece>> {
+        match &mut self.source {
+            Source::Done => Poll::Ready(None),
+            Source::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.source = Source::Done;
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            Source::Relay(incoming) => Pin::new(incoming).poll_frame(context),
+            Source::Events(events) => events.poll(context),
+        }
+    }
+
+    /// The same, or the last piece if the time is over. A piece that has come does not make it longer.
+    fn in_time(
+        &mut self,
+        polled: Poll<Option<Piece>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Piece>> {
+        let Some(limit) = &mut self.limit else {
+            return polled;
+        };
+        let over = match &polled {
+            Poll::Ready(Some(Ok(_))) => limit.deadline.at <= tokio::time::Instant::now(),
+            Poll::Ready(Some(Err(_)) | None) => false,
+            Poll::Pending => {
+                let at = limit.deadline.at;
+                let sleep = limit
+                    .sleep
+                    .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+                sleep.as_mut().poll(context).is_ready()
+            }
+        };
+        if over {
+            return Poll::Ready(self.expire());
+        }
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            limit.between_events = data.ends_with(b"\n\n") || data.ends_with(b"\r\n\r\n");
+        }
+        polled
+    }
+
+    /// Ends the stream: the server is told, and the caller where a word still has a place.
+    fn expire(&mut self) -> Option<Piece> {
+        self.source = Source::Done;
+        let limit = self.limit.take()?;
+        if let Some(finish) = &mut self.finish {
+            finish.record.reason = Reason::RequestTimeout;
+        }
+        if let Some(cancel) = limit.deadline.cancel {
+            cancel.send();
+        }
+        let last = limit.deadline.last?;
+        let apart = if limit.between_events {
+            Bytes::new()
+        } else {
+            Bytes::from_static(b"\n\n")
+        };
+        Some(Ok(Frame::data([apart, last].concat().into())))
+    }
+
     fn end(&mut self) {
         self.source = Source::Done;
         self.watchdog = None;
+        self.limit = None;
         if let Some(finish) = self.finish.take() {
             finish.done();
         }
@@ -176,16 +280,8 @@ impl Body for ReplyBody {
         {
             this.end();
         }
-        let frame = match &mut this.source {
-            Source::Done => return Poll::Ready(None),
-            Source::Full(bytes) => {
-                let bytes = std::mem::take(bytes);
-                this.source = Source::Done;
-                (!bytes.is_empty()).then(|| Ok(Frame::data(bytes)))
-            }
-            Source::Relay(incoming) => std::task::ready!(Pin::new(incoming).poll_frame(context)),
-            Source::Events(events) => std::task::ready!(events.poll(context)),
-        };
+        let polled = this.frame(context);
+        let frame = std::task::ready!(this.in_time(polled, context));
         match &frame {
             Some(Ok(frame)) => {
                 let size = frame.data_ref().map_or(0, Bytes::len);

@@ -4,21 +4,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use access::Reason;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Method as Verb, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
 
 use crate::answer::Answer;
 use crate::audit::Record;
 use crate::body::ReplyBody;
-use crate::headers;
 use crate::identity::Known;
+use crate::limits::slots::Slot;
 use crate::message::{Kind, Message};
 use crate::metrics::Decision;
 use crate::pipeline::Gateway;
 use crate::policy::View;
+use crate::trace::{Context, Span};
 
 /// The answer of a step that refuses, with the id that it answers.
 pub(crate) struct Refusal {
@@ -44,7 +44,11 @@ pub(crate) struct Exchange {
     pub(crate) record: Record,
     pub(crate) decision: Decision,
     pub(crate) view: Option<Arc<View>>,
+    /// Held until the answer is over.
+    pub(crate) slot: Option<Slot>,
     pub(crate) began: Instant,
+    /// Its span, where there is a tracer.
+    pub(crate) span: Option<Box<Span>>,
 }
 
 impl Exchange {
@@ -56,7 +60,8 @@ impl Exchange {
             Verb::OPTIONS => "OPTIONS",
             _ => "other",
         };
-        let record = Record {
+        let context = Context::of(request.headers());
+        let mut record = Record {
             time: Timestamp::now(),
             kind: "audit",
             namespace: Arc::clone(&gateway.namespace),
@@ -76,14 +81,22 @@ impl Exchange {
             bytes_in: 0,
             bytes: 0,
             era: None,
-            trace_id: trace_id(request.headers()),
+            trace_id: None,
             arguments_sha256: None,
             policy: None,
         };
+        record.trace_id = context.as_ref().map(|context| context.trace.clone());
+        let tracer = gateway.tracer.as_ref();
+        let span = tracer.and_then(|tracer| tracer.begin(context));
+        if let Some(span) = &span {
+            record.trace_id = Some(span.trace().to_owned());
+        }
         Self {
+            span,
             record,
             decision: Decision::Deny,
             view: None,
+            slot: None,
             began: Instant::now(),
         }
     }
@@ -107,10 +120,20 @@ impl Exchange {
         };
         self.record.method = Some(method.chars().take(256).collect());
         self.record.name = message.name.clone().or_else(|| message.uri.clone());
-        self.record.arguments_sha256 = message
-            .arguments
-            .clone()
-            .map(|range| format!("{:x}", Sha256::digest(&body[range])));
+        self.record.arguments_sha256 =
+            message
+                .arguments
+                .clone()
+                .and_then(|range| match &self.view {
+                    Some(view) => view.redaction.hash(&body[range]),
+                    None => None,
+                });
+        if let Some(context) = message.trace.parent.as_deref().and_then(Context::read) {
+            self.record.trace_id = Some(context.trace);
+        }
+        if let Some(span) = &mut self.span {
+            span.follow(&message.trace);
+        }
     }
 
     fn decide(&mut self, decision: Decision, reason: Reason) {
@@ -141,7 +164,7 @@ impl Exchange {
         let reason = answer.reason;
         if matches!(
             reason,
-            Reason::UpstreamUnavailable | Reason::UpstreamInvalid
+            Reason::UpstreamUnavailable | Reason::UpstreamInvalid | Reason::RequestTimeout
         ) {
             self.record.reason = reason;
         } else {
@@ -159,6 +182,9 @@ impl Exchange {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         );
+        if let Some(seconds) = answer.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if answer.status == StatusCode::UNAUTHORIZED {
             let value = if reason == Reason::MissingBearerToken {
                 r#"Bearer realm="kubectl-mcp""#
@@ -169,11 +195,4 @@ impl Exchange {
         }
         response
     }
-}
-
-/// The trace id of a `traceparent` header, if it is one.
-fn trace_id(headers: &HeaderMap) -> Option<String> {
-    let value = headers::single(headers, &HeaderName::from_static("traceparent")).ok()??;
-    let id = value.split('-').nth(1)?;
-    (id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())).then(|| id.to_ascii_lowercase())
 }

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use crate::json::{self, Document, Kind as JsonKind, Limits, Value};
 use crate::protocol::{META_CAPABILITIES, META_VERSION, Method, Names, keys};
+use crate::trace::Meta;
 
 /// What sort of message it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Message {
     pub subscriptions: Option<Vec<String>>,
     /// The envelope of the modern era.
     pub envelope: Envelope,
+    /// The trace context in `params._meta`.
+    pub trace: Meta,
     /// Where `params.arguments` is.
     pub arguments: Option<Range<usize>>,
 }
@@ -134,6 +137,7 @@ impl Message {
             reference: None,
             subscriptions: Some(Vec::new()),
             envelope: Envelope::default(),
+            trace: Meta::default(),
             arguments: None,
         };
         if let Some(params) = root.get("params") {
@@ -157,6 +161,11 @@ impl Message {
         if let Some(meta) = params.get("_meta") {
             object(meta, "params._meta")?;
             no_case_variants(meta, keys::META)?;
+            let text = |key: &str| meta.get(key).and_then(Value::as_str).map(Cow::into_owned);
+            self.trace = Meta {
+                parent: text("traceparent"),
+                state: text("tracestate"),
+            };
             let version = meta.get(META_VERSION);
             self.envelope = Envelope {
                 claimed: version.is_some(),

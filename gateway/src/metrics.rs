@@ -34,6 +34,15 @@ impl Decision {
     }
 }
 
+/// What is sent away in batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Audit lines.
+    Audit,
+    /// Spans.
+    Traces,
+}
+
 /// What became of an offered bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(
@@ -66,6 +75,12 @@ struct ReloadLabels {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BatchLabels {
+    of: &'static str,
+    result: &'static str,
+}
+
 /// The metrics, to be counted up from everywhere.
 #[derive(Debug)]
 pub struct Metrics {
@@ -76,6 +91,10 @@ pub struct Metrics {
     sequence: Gauge,
     age: Gauge,
     audit_dropped: Counter,
+    spans_dropped: Counter,
+    batches: Family<BatchLabels, Counter>,
+    streams: Gauge,
+    redis: Gauge,
 }
 
 fn histogram() -> Histogram {
@@ -95,6 +114,10 @@ impl Metrics {
             sequence: Gauge::default(),
             age: Gauge::default(),
             audit_dropped: Counter::default(),
+            spans_dropped: Counter::default(),
+            batches: Family::default(),
+            streams: Gauge::default(),
+            redis: Gauge::default(),
         };
         let mut registry = Registry::with_prefix("mcp_gateway");
         registry.register(
@@ -131,6 +154,26 @@ impl Metrics {
             "audit_dropped",
             "Audit lines that were lost",
             metrics.audit_dropped.clone(),
+        );
+        registry.register(
+            "spans_dropped",
+            "Spans that were lost",
+            metrics.spans_dropped.clone(),
+        );
+        registry.register(
+            "batches",
+            "Batches of audit lines and spans, by whether they were taken",
+            metrics.batches.clone(),
+        );
+        registry.register(
+            "open_streams",
+            "Standalone streams and subscriptions that are open",
+            metrics.streams.clone(),
+        );
+        registry.register(
+            "redis_up",
+            "Whether rate limits are shared in Redis: 1, or 0 while they are counted by this gateway alone",
+            metrics.redis.clone(),
         );
         (metrics, registry)
     }
@@ -191,8 +234,40 @@ impl Metrics {
             .set(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
     }
 
-    /// An audit line was lost.
-    pub fn audit_dropped(&self) {
-        self.audit_dropped.inc();
+    /// A stream was opened.
+    pub fn stream_opened(&self) {
+        self.streams.inc();
+    }
+
+    /// A stream is closed.
+    pub fn stream_closed(&self) {
+        self.streams.dec();
+    }
+
+    /// Whether Redis answers.
+    pub fn redis(&self, up: bool) {
+        self.redis.set(i64::from(up));
+    }
+
+    /// Counts audit lines that are lost.
+    pub fn audit_dropped(&self) -> Counter {
+        self.audit_dropped.clone()
+    }
+
+    /// Counts spans that are lost.
+    pub fn spans_dropped(&self) -> Counter {
+        self.spans_dropped.clone()
+    }
+
+    /// A batch was sent, and taken or lost.
+    pub fn delivered(&self, what: Delivery, taken: bool) {
+        let of = match what {
+            Delivery::Audit => "audit",
+            Delivery::Traces => "traces",
+        };
+        let result = if taken { "taken" } else { "lost" };
+        self.batches
+            .get_or_create(&BatchLabels { of, result })
+            .inc();
     }
 }

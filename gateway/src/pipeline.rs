@@ -1,7 +1,7 @@
 //! One request from its arrival to its answer, in the order that must not change:
 //!
-//! `Host` - `Origin` - path - identity - size and type - strict JSON - era - headers against body - access - forward
-//! - filter - audit. A step that refuses ends the exchange; every outcome makes an audit line.
+//! `Host` - `Origin` - path - identity - size and type - strict JSON - era - headers against body - access - limits
+//! - forward - filter - audit. A step that refuses ends the exchange; every outcome makes an audit line.
 //!
 //! One exception: a token that came through the API server's service proxy brings that proxy's `Host`. There, identity
 //! is asked in the place of `Host`, before the path: who has neither gets no further.
@@ -25,12 +25,15 @@ use crate::exchange::{Exchange, Step, refuse};
 use crate::headers;
 use crate::identity::{self, Known};
 use crate::intake;
+use crate::limits::timeout::{self, Cancel, Deadline};
+use crate::limits::{self, Limits, slots};
 use crate::message::{self, Kind, Message};
 use crate::metrics::Metrics;
 use crate::policy::{Store, View};
-use crate::protocol::{Era, LEGACY, MODERN, Method, code};
+use crate::protocol::{Era, LEGACY, MODERN, Method, Names, code};
 use crate::reply::{allow_origin, no_answer, preflight, reply};
 use crate::seal::Sealer;
+use crate::trace::{self, Tracer};
 use crate::upstream::Upstream;
 
 /// Everything that a request needs. One for the process.
@@ -43,7 +46,11 @@ pub struct Gateway {
     /// Session ids.
     pub sealer: Sealer,
     /// Audit lines.
-    pub audit: Audit,
+    pub audit: Arc<Audit>,
+    /// Spans, if they go anywhere.
+    pub tracer: Option<Arc<Tracer>>,
+    /// Rate limits, and calls and streams at a time.
+    pub limits: Limits,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// The largest body that is taken, in bytes.
@@ -78,11 +85,16 @@ pub async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) -> Respon
         .view
         .as_ref()
         .map_or(AuditSink::Stdout, |view| view.bundle.audit);
-    let audit = (sink != AuditSink::Off).then(|| gateway.audit.clone());
+    if let Some(view) = &exchange.view {
+        view.redaction.apply(&mut exchange.record);
+    }
     let finish = Finish {
         record: exchange.record,
-        audit,
+        audit: Arc::clone(&gateway.audit),
+        sink,
+        span: exchange.span,
         metrics: Arc::clone(&gateway.metrics),
+        slot: exchange.slot,
         decision: exchange.decision,
         began: exchange.began,
     };
@@ -274,7 +286,7 @@ async fn judged(
     let era =
         headers::era(caller_headers, &message).or_else(|error| refuse(no_agreement(&error)))?;
     exchange.record.era = Some(era.as_str());
-    let list = if message.kind == Kind::Response {
+    let method = if message.kind == Kind::Response {
         if era == Era::Modern {
             return refuse(no_message(&message::Error::Shape));
         }
@@ -286,11 +298,15 @@ async fn judged(
             return unknown_method(era, &message);
         };
         check_access(gateway, exchange, view, &known, &message, method, era)?;
-        method.list
+        exchange.slot = limits::admit(&gateway.limits, view, &known, &message, method)
+            .await
+            .or_else(refuse)?;
+        Some(method)
     };
     let mut headers = headers::to_server(caller_headers, era, &view.secret);
     let in_session =
         era == Era::Legacy && open_session(gateway, caller_headers, &known, &mut headers)?;
+    trace::tell_server(&mut headers, &message.trace, exchange.span.as_deref());
     // Only a session can have asked what a response answers.
     if message.kind == Kind::Response && !in_session {
         return refuse(Answer::bad_request(
@@ -298,13 +314,48 @@ async fn judged(
         ));
     }
     identity::told_to_server(&known.caller, view, &mut headers);
-    let response = gateway
-        .upstream
-        .send(Verb::POST, headers, body)
-        .await
-        .or_else(|error| refuse(no_answer(&error)))?;
     let id = message.id.filter(|_| message.kind == Kind::Request);
-    reply(gateway, response, known, era, list, id).await
+    let list = method.and_then(|method| method.list);
+    // A subscription is over when its caller says so.
+    if method.is_some_and(|method| method.names == Names::Subscriptions) {
+        let sent = gateway.upstream.send(Verb::POST, headers, body).await;
+        let response = sent.or_else(|error| refuse(no_answer(&error)))?;
+        return reply(gateway, response, known, era, list, id).await;
+    }
+    let limit = view.bundle.limits.timeout();
+    let at = tokio::time::Instant::from_std(exchange.began) + limit;
+    let late = || timeout::late(limit);
+    let cancel = |known: &Known| {
+        let id = id
+            .as_deref()
+            .filter(|_| in_session && message.method != "initialize")?;
+        let mut headers = headers::to_server(caller_headers, era, &view.secret);
+        open_session(gateway, caller_headers, known, &mut headers).ok()?;
+        identity::told_to_server(&known.caller, view, &mut headers);
+        Some(Cancel::new(Arc::clone(gateway), headers, id))
+    };
+    let sending = gateway.upstream.send(Verb::POST, headers, body);
+    let Ok(sent) = tokio::time::timeout_at(at, sending).await else {
+        if let Some(cancel) = cancel(&known) {
+            cancel.send();
+        }
+        return refuse(late());
+    };
+    let response = sent.or_else(|error| refuse(no_answer(&error)))?;
+    let stream = headers::is_event_stream(response.headers());
+    let deadline = Deadline {
+        at,
+        last: id
+            .as_deref()
+            .filter(|_| stream)
+            .map(|id| timeout::event(&late(), Some(id))),
+        cancel: if stream { cancel(&known) } else { None },
+    };
+    let replying = reply(gateway, response, known, era, list, id.clone());
+    match tokio::time::timeout_at(at, replying).await {
+        Ok(replied) => Ok(replied?.map(|body| body.within(deadline))),
+        Err(_) => refuse(late()),
+    }
 }
 
 /// A method that nobody could say anything about does not pass. A notification wants no answer.
@@ -418,6 +469,14 @@ async fn without_body(
     // A session binds the stream to its principal; without one there is nothing to bind it to.
     if !open_session(gateway, request.headers(), &known, &mut headers)? {
         return refuse(not_allowed("a request with Mcp-Session-Id is"));
+    }
+    if request.method() == Verb::GET {
+        exchange.slot = Some(
+            gateway
+                .limits
+                .enter(view, &known.principal, slots::Use::Stream)
+                .or_else(refuse)?,
+        );
     }
     exchange.allowed(Reason::MethodAllowed);
     identity::told_to_server(&known.caller, view, &mut headers);

@@ -36,12 +36,16 @@ pub mod code {
     pub const UNAUTHENTICATED: i32 = -31401;
     /// The caller is known, and may not do this.
     pub const DENIED: i32 = -31403;
+    /// A limit is reached.
+    pub const LIMITED: i32 = -31429;
     /// The MCP session is unknown, or of another principal.
     pub const SESSION_NOT_FOUND: i32 = -31404;
     /// The server could not be reached, or answered what MCP does not know.
     pub const UPSTREAM: i32 = -31502;
     /// The gateway cannot decide now.
     pub const UNAVAILABLE: i32 = -31503;
+    /// The call took too long.
+    pub const TIMEOUT: i32 = -31504;
 }
 
 /// Which protocol a message speaks.

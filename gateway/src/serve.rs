@@ -20,10 +20,12 @@ use tokio::sync::Semaphore;
 use crate::args::Serve;
 use crate::audit::Audit;
 use crate::handshake::{self, Inventory};
+use crate::limits::{self, Limits, shared::Shared};
 use crate::metrics::Metrics;
 use crate::pipeline::{self, Gateway};
 use crate::policy::{Store, file, watch};
 use crate::seal::Sealer;
+use crate::trace::Tracer;
 use crate::upstream::Upstream;
 
 /// Most connections at a time.
@@ -58,12 +60,17 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         Shutdown::on_signals(readiness.clone(), Duration::from_secs(args.drain_seconds))?;
     let (metrics, registry) = Metrics::new();
     let metrics = Arc::new(metrics);
-    let (audit, writer) = Audit::start(Arc::clone(&metrics))?;
     let store = Arc::new(Store::new(
         &args.namespace,
         &args.server,
         Arc::clone(&metrics),
     ));
+    let (audit, outlets) = Audit::start(Arc::clone(&store), args.audit_key_file.clone(), &metrics)?;
+    let (tracer, spans) = args
+        .otlp_endpoint
+        .as_ref()
+        .map(|endpoint| Tracer::start(endpoint, &args.namespace, &args.server, &metrics))
+        .unzip();
     follow_bundle(&args, &store, bundle).await?;
 
     let inventory = Arc::new(ArcSwapOption::<Inventory>::empty());
@@ -77,11 +84,14 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         drop(handshake);
     }));
 
+    let limits = Limits::new(share(&args, &metrics)?, Arc::clone(&metrics));
     let gateway = Arc::new(Gateway {
         store,
+        limits,
         upstream,
         sealer: Sealer::new()?,
-        audit,
+        audit: Arc::new(audit),
+        tracer,
         metrics,
         largest_body: args.max_body as usize,
         bodies: Semaphore::new(BODIES * (args.max_body as usize / 1024 + 1)),
@@ -96,8 +106,26 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     drop(listener);
     wait_for_connections(gateway).await;
     // Lines of connections that were cut off are lost with their tasks; all others are written.
-    tokio::task::spawn_blocking(move || writer.finish());
+    let spans = async {
+        if let Some(spans) = spans {
+            spans.finish().await;
+        }
+    };
+    tokio::join!(outlets.finish(), spans);
     Ok(())
+}
+
+/// Redis, if there is one.
+fn share(args: &Serve, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Arc<Shared>>> {
+    let Some(address) = &args.redis else {
+        return Ok(None);
+    };
+    let options = limits::shared::Options {
+        address: address.clone(),
+        password: args.redis_password_file.clone(),
+        patience: Duration::from_millis(args.redis_timeout_ms),
+    };
+    Ok(Some(Shared::start(options, Arc::clone(metrics))?))
 }
 
 /// Starts the sources of the bundle. `pending` is done when a bundle is in force that may be trusted to be current.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{
-    AuditSink, AuthMode, Decision, MCPServer, MCPServerSpec, PinMode, PolicyMode, RolloutStrategy,
-    TeamMapping, Transport, Trust, duration,
+    AuditSink, AuthMode, Decision, MCPServer, MCPServerSpec, PinMode, PolicyMode, RateLimit,
+    RolloutStrategy, TeamMapping, Transport, Trust, duration,
 };
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -38,6 +38,12 @@ pub const MAX_SESSION_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 /// How old a gateway's knowledge may become before it denies.
 pub const MAX_STALENESS: Duration = Duration::from_secs(600);
+/// How long a call may take. A person may be asked during a call, so it is long.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long a call of a virtual server may take.
+pub const VIRTUAL_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Calls at a time.
+pub const MAX_CONCURRENT_REQUESTS: u32 = 100;
 /// Live sessions of one requester on one server.
 pub const SESSIONS_PER_REQUESTER: i32 = 20;
 
@@ -83,6 +89,14 @@ pub struct Effective {
     pub session: Session,
     /// Where the audit lines go.
     pub audit_sink: AuditSink,
+    /// Where the audit lines go with sink http.
+    pub audit_url: Option<String>,
+    /// What is left out of audit lines.
+    pub audit_redact: Vec<String>,
+    /// Rate limits, as the server says them.
+    pub rate_limits: Vec<RateLimit>,
+    /// How long calls may take, and how many there may be at a time.
+    pub requests: Requests,
     /// What no grant or session gets beyond.
     pub access: Arc<Access>,
     /// How a change reaches the pods.
@@ -162,6 +176,15 @@ pub struct Session {
     pub idle_timeout: Duration,
 }
 
+/// How long calls may take, and how many there may be at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requests {
+    /// From the arrival of a request to the end of its answer.
+    pub timeout: Duration,
+    /// Calls at a time, of all callers together, in one gateway.
+    pub most: u32,
+}
+
 /// What no grant or session gets beyond.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
@@ -232,6 +255,14 @@ pub(crate) fn of_spec(
             .as_ref()
             .and_then(|audit| audit.sink)
             .unwrap_or_default(),
+        audit_url: spec.audit.as_ref().and_then(|audit| audit.url.clone()),
+        audit_redact: spec
+            .audit
+            .as_ref()
+            .map(|audit| audit.redact.clone())
+            .unwrap_or_default(),
+        rate_limits: spec.rate_limits.clone(),
+        requests: requests(spec),
         access: policies.access(),
         rollout: spec
             .rollout
@@ -452,6 +483,27 @@ fn session(spec: &MCPServerSpec, policies: &PolicySet) -> Session {
         required: given.required.unwrap_or(false),
         max_lifetime: ceiling.map_or(wanted, |ceiling| wanted.min(ceiling)),
         idle_timeout: read(given.idle_timeout).unwrap_or(IDLE_TIMEOUT),
+    }
+}
+
+fn requests(spec: &MCPServerSpec) -> Requests {
+    let given = spec.config.clone().unwrap_or_default();
+    let usual = if spec.tool_selector.is_some() {
+        VIRTUAL_REQUEST_TIMEOUT
+    } else {
+        REQUEST_TIMEOUT
+    };
+    Requests {
+        timeout: given
+            .request_timeout
+            .and_then(|text| duration::parse(&text).ok())
+            .filter(|timeout| !timeout.is_zero())
+            .unwrap_or(usual),
+        most: given
+            .max_concurrent_requests
+            .and_then(|most| u32::try_from(most).ok())
+            .filter(|most| *most > 0)
+            .unwrap_or(MAX_CONCURRENT_REQUESTS),
     }
 }
 

@@ -121,6 +121,9 @@ pub enum RateLimitScope {
     Tool,
 }
 
+/// Fields of an audit line that `audit.redact` can name.
+pub const REDACTABLE: [&str; 5] = ["@principal", "@agent", "@name", "@session", "@arguments"];
+
 /// Where the audit lines go.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -137,7 +140,8 @@ pub struct Audit {
     /// Key towards the sink.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key_secret_ref: Option<SecretKeyRef>,
-    /// Argument names whose values never reach the sink.
+    /// What is left out of audit lines: names of arguments, whose values then do not count in the hash of the arguments,
+    /// and @principal, @agent, @name, @session, @arguments for these fields of a line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     pub redact: Vec<String>,

@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 
 pub use auth::{Auth, AuthMode, Issuer, IssuerClaims, OAuth, TrustedProxy};
 pub use control::{
-    Audit, AuditSink, Gateway, PinMode, PolicyMode, RateLimit, RateLimitScope, ServerPolicy,
-    SessionSettings,
+    Audit, AuditSink, Gateway, PinMode, PolicyMode, REDACTABLE, RateLimit, RateLimitScope,
+    ServerPolicy, SessionSettings,
 };
 pub use inventory::{NamedItem, Pins, Tool};
 pub use runtime::{

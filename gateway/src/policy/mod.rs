@@ -14,6 +14,8 @@ use api::names::SESSION_TOKEN_HEADER;
 use arc_swap::ArcSwapOption;
 use http::header::{AUTHORIZATION, HeaderName};
 
+use crate::audit::redact::Redaction;
+use crate::limits::bucket::Rate;
 use crate::metrics::{Metrics, ReloadResult};
 
 /// A bundle, with what every request asks of it prepared.
@@ -29,6 +31,10 @@ pub struct View {
     pub identity: [HeaderName; 3],
     /// Every header that carries identity, and therefore never comes from a caller.
     pub secret: Vec<HeaderName>,
+    /// What is left out of audit lines.
+    pub redaction: Redaction,
+    /// Rate limits.
+    pub rates: Vec<Rate>,
     hosts: HashSet<String>,
 }
 
@@ -72,7 +78,7 @@ pub enum Offered {
 }
 
 impl View {
-    fn new(bundle: Bundle) -> Result<Self, Error> {
+    pub(crate) fn new(bundle: Bundle) -> Result<Self, Error> {
         let header = |name: &str| {
             HeaderName::from_bytes(name.as_bytes()).map_err(|_| Error::Header(name.to_owned()))
         };
@@ -96,6 +102,8 @@ impl View {
         let hosts = hosts.chain(own).chain([server.clone()]).collect();
         Ok(Self {
             revision: bundle.revision(),
+            redaction: Redaction::new(&bundle.audit_redact),
+            rates: Rate::all(&bundle),
             token,
             identity,
             secret,

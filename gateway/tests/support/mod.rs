@@ -13,6 +13,9 @@
     reason = "clippy knows only test functions as tests"
 )]
 
+pub mod sink;
+pub mod upstream;
+
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -172,6 +175,15 @@ impl World {
     }
 }
 
+/// How a gateway is started besides what every test needs.
+#[derive(Default)]
+pub struct Extra {
+    pub flags: Vec<String>,
+    pub env: Vec<(String, PathBuf)>,
+    /// Where its log goes.
+    pub log: Option<PathBuf>,
+}
+
 /// A gateway with its bundle, and the server behind it if there is one.
 pub struct Stand {
     pub world: World,
@@ -230,6 +242,11 @@ impl Stand {
         Self::start(world, port, None, None)
     }
 
+    /// The same with more flags, variables and a log in a file.
+    pub fn with(world: World, port: u16, extra: &Extra) -> Self {
+        Self::start_with(world, port, None, None, extra)
+    }
+
     /// A gateway in front of server-everything, when both are ready.
     pub async fn with_everything(world: World, path: &std::path::Path) -> Self {
         let stand = Self::start(world, free_port(), Some(path), None);
@@ -247,10 +264,20 @@ impl Stand {
     }
 
     fn start(
+        world: World,
+        upstream: u16,
+        everything: Option<&std::path::Path>,
+        kubeconfig: Option<&std::path::Path>,
+    ) -> Self {
+        Self::start_with(world, upstream, everything, kubeconfig, &Extra::default())
+    }
+
+    fn start_with(
         mut world: World,
         upstream: u16,
         everything: Option<&std::path::Path>,
         kubeconfig: Option<&std::path::Path>,
+        extra: &Extra,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (port, admin) = (free_port(), free_port());
@@ -280,6 +307,11 @@ impl Stand {
             .arg(format!("http://127.0.0.1:{upstream}/mcp"))
             .arg("--bundle")
             .arg(folder.path())
+            .args(&extra.flags)
+            .envs(extra.env.iter().cloned())
+            .stderr(extra.log.as_ref().map_or_else(Stdio::inherit, |path| {
+                std::fs::File::create(path).unwrap().into()
+            }))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -409,7 +441,7 @@ impl Stand {
         self
     }
 
-    /// Asks again and again until it is so, for at most ten seconds.
+    /// Asks again and again until it is so, for as long as a busy machine may need.
     pub async fn until<F: Future<Output = bool>>(
         &self,
         what: &str,
@@ -418,7 +450,7 @@ impl Stand {
         let began = Instant::now();
         while !so().await {
             assert!(
-                began.elapsed() < Duration::from_secs(10),
+                began.elapsed() < Duration::from_secs(60),
                 "waited in vain: {what}"
             );
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -435,6 +467,40 @@ impl Stand {
             .filter(|line| fits(line))
             .cloned()
             .collect()
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub async fn terminate(&mut self) -> std::process::ExitStatus {
+        let pid = self.pid().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.gateway.0.try_wait().unwrap() {
+                return status;
+            }
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "the gateway does not end"
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The audit lines that fit, when there are so many.
+    pub async fn audited(&self, count: usize, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
+        self.until("the audit lines", || async {
+            self.audit(&fits).len() >= count
+        })
+        .await;
+        let lines = self.audit(fits);
+        assert_eq!(lines.len(), count, "{lines:?}");
+        lines
     }
 
     pub fn pid(&self) -> u32 {

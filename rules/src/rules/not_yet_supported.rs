@@ -11,18 +11,17 @@ pub(crate) const RULE: Plain = Plain {
 };
 
 /// Fields without behaviour, whatever they say.
-const SERVER_FIELDS: [&str; 17] = [
-    "toolSelector", "redis", "config", "remote", "stdio", "gatewayRef", "podTemplate", "permissionProfile", "auth.oauth",
-    "auth.trustedProxies", "rateLimits", "audit.url", "audit.apiKeySecretRef", "audit.redact", "rollout.canary",
+const SERVER_FIELDS: [&str; 11] = [
+    "toolSelector", "remote", "stdio", "gatewayRef", "podTemplate", "permissionProfile", "auth.oauth",
+    "auth.trustedProxies", "rollout.canary",
     "autoscaling", "networkPolicy.egressTo",
 ];
 /// Fields that may only say these words.
-const SERVER_WORDS: [(&str, &[&str]); 6] = [
+const SERVER_WORDS: [(&str, &[&str]); 5] = [
     ("transport", &["streamable-http"]),
     ("protocol.translate", &["never"]),
     ("auth.mode", &["session", "none"]),
     ("policy.pins", &["off"]),
-    ("audit.sink", &["stdout", "off"]),
     ("rollout.strategy", &["RollingUpdate", "Recreate"]),
 ];
 /// Fields of other kinds that this version does not act upon.
