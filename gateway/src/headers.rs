@@ -103,19 +103,24 @@ pub fn era(headers: &HeaderMap, message: &Message) -> Result<Era, Error> {
         .version
         .as_deref()
         .ok_or(Error::Envelope(crate::protocol::META_VERSION))?;
+    let told = agrees(
+        headers,
+        &PROTOCOL_VERSION,
+        "MCP-Protocol-Version",
+        "the protocol version",
+        version,
+    );
+    // Who says two things has asked for neither version.
+    if let Err(error @ Error::Disagree { .. }) = told {
+        return Err(error);
+    }
     if !MODERN.contains(&version) {
         return Err(Error::Version(version.to_owned()));
     }
     if !message.envelope.capabilities {
         return Err(Error::Envelope(crate::protocol::META_CAPABILITIES));
     }
-    agrees(
-        headers,
-        &PROTOCOL_VERSION,
-        "MCP-Protocol-Version",
-        "the protocol version",
-        version,
-    )?;
+    told?;
     agrees(
         headers,
         &METHOD,
@@ -336,6 +341,10 @@ mod tests {
         ));
         assert!(matches!(
             era(&headers(&legacy), &call("2026-07-28")),
+            Err(Error::Disagree { .. })
+        ));
+        assert!(matches!(
+            era(&headers(&[VERSION]), &call("2099-01-01")),
             Err(Error::Disagree { .. })
         ));
         assert!(matches!(

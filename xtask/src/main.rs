@@ -6,6 +6,7 @@ mod arrows;
 mod bench;
 mod binaries;
 mod cluster;
+mod conformance;
 mod demo;
 mod r#gen;
 mod image;

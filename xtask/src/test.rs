@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::cluster::{Cluster, Mode, alive};
+use crate::conformance::Parts;
 use crate::r#gen;
 use crate::image::{self, EVERYTHING, Everything, Profile};
 use crate::shell::{capture, run as run_command};
@@ -193,10 +194,11 @@ fn unit(args: &Args) -> Result<(Counts, bool)> {
 
 fn process(args: &Args) -> Result<(Counts, bool)> {
     let (node, server) = Everything::prepare()?.command();
-    let environment = [
+    let mut environment = vec![
         ("KUBECTL_MCP_TEST_NODE", node.into_os_string()),
         ("KUBECTL_MCP_TEST_EVERYTHING", server.into_os_string()),
     ];
+    environment.extend(Parts::prepare()?.environment());
     // Its test of the watch needs an API server, and is part of that layer.
     let target = [
         "-p",
@@ -207,6 +209,14 @@ fn process(args: &Args) -> Result<(Counts, bool)> {
         "everything",
         "--test",
         "refusals",
+        "--test",
+        "smuggling",
+        "--test",
+        "conformance",
+        "--test",
+        "clients",
+        "--test",
+        "matrix",
     ];
     cargo_test(&target, &environment, args)
 }
