@@ -134,6 +134,16 @@ pub fn era(headers: &HeaderMap, message: &Message) -> Result<Era, Error> {
     Ok(Era::Modern)
 }
 
+/// Takes away what [`era`] did not compare with the body, so that nobody behind the gateway goes by it.
+pub fn remove_unchecked(headers: &mut HeaderMap, message: &Message) {
+    if message.kind != Kind::Request {
+        headers.remove(METHOD);
+    }
+    if message.kind != Kind::Request || message.header_name().is_none() {
+        headers.remove(NAME);
+    }
+}
+
 fn agrees(
     headers: &HeaderMap,
     name: &HeaderName,
@@ -178,7 +188,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// Credentials, addresses and internals of the caller's side that the server never sees. `Accept-Encoding` too:
 /// a compressed list could not be filtered.
-const CALLERS_OWN: [HeaderName; 8] = [
+const CALLERS_OWN: [HeaderName; 9] = [
     header::AUTHORIZATION,
     header::PROXY_AUTHORIZATION,
     header::COOKIE,
@@ -187,14 +197,19 @@ const CALLERS_OWN: [HeaderName; 8] = [
     header::EXPECT,
     header::ACCEPT_ENCODING,
     header::FORWARDED,
+    HeaderName::from_static("x-method-override"),
 ];
 
-const CALLERS_OWN_PREFIXES: [&str; 5] = [
+/// The last three let some servers do something else than the request line says.
+const CALLERS_OWN_PREFIXES: [&str; 8] = [
     "x-forwarded-",
     "x-remote-",
     "impersonate-",
     "sec-",
     "access-control-",
+    "x-http-method",
+    "x-original-",
+    "x-rewrite-",
 ];
 
 fn named_by_connection(headers: &HeaderMap) -> Vec<String> {
@@ -274,6 +289,19 @@ pub fn media_type(headers: &HeaderMap) -> Option<String> {
             .trim()
             .to_ascii_lowercase(),
     )
+}
+
+/// Whether the media type names no character set but UTF-8.
+pub fn is_utf8(headers: &HeaderMap) -> bool {
+    let Ok(Some(value)) = single(headers, &header::CONTENT_TYPE) else {
+        return false;
+    };
+    // A quoted semicolon splits too, which only makes more parameters of one.
+    value.split(';').skip(1).all(|parameter| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        !name.trim().to_ascii_lowercase().starts_with("charset")
+            || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+    })
 }
 
 /// Whether an answer is a stream of events.
@@ -415,6 +443,44 @@ mod tests {
         for (pairs, expected) in rows {
             assert_eq!(era(&headers(pairs), &call), *expected, "{pairs:?}");
         }
+    }
+
+    #[test]
+    fn a_body_is_read_in_one_character_set() {
+        for (given, good) in [
+            ("application/json", true),
+            ("application/json; charset=utf-8", true),
+            ("application/json;charset=\"UTF-8\"", true),
+            ("application/json; profile=x", true),
+            ("application/json; charset=utf-7", false),
+            ("application/json; charset=utf-8; charset=utf-7", false),
+            ("application/json; x=\"; charset=utf-7\"", false),
+            ("application/json; charset*=utf-8''utf-7", false),
+            ("application/json; Charset = utf-7", false),
+            ("application/json; charset", false),
+        ] {
+            let map = headers(&[("content-type", given)]);
+            assert_eq!(is_utf8(&map), good, "{given}");
+        }
+        assert!(!is_utf8(&headers(&[])));
+    }
+
+    #[test]
+    fn what_was_not_compared_with_the_body_is_taken_away() {
+        let given = [METHOD, NAME];
+        let left = |text: &str| {
+            let mut map = headers(&[("mcp-method", "tools/call"), ("mcp-name", "wipe")]);
+            remove_unchecked(&mut map, &Message::read(text.as_bytes()).unwrap());
+            given.clone().map(|name| map.contains_key(name))
+        };
+        let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"wipe"}}"#;
+        assert_eq!(left(call), [true, true]);
+        assert_eq!(
+            left(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#),
+            [true, false]
+        );
+        let note = r#"{"jsonrpc":"2.0","method":"notifications/cancelled"}"#;
+        assert_eq!(left(note), [false, false]);
     }
 
     #[test]

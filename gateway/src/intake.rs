@@ -19,7 +19,7 @@ use crate::pipeline::Gateway;
 /// How long a caller may take to send its body.
 const BODY: Duration = Duration::from_secs(30);
 
-/// Refuses what is not plain JSON by its headers.
+/// Refuses what is not plain JSON by its headers: another type, charset or coding.
 pub(crate) fn check_type(headers: &HeaderMap) -> Step<()> {
     let unsupported = |message| {
         refuse(Answer {
@@ -27,8 +27,19 @@ pub(crate) fn check_type(headers: &HeaderMap) -> Step<()> {
             ..Answer::bad_request(message)
         })
     };
+    let chunked = headers::single(headers, &header::TRANSFER_ENCODING)
+        .is_ok_and(|coding| coding.is_none_or(|coding| coding.eq_ignore_ascii_case("chunked")));
+    if !chunked {
+        return refuse(Answer::bad_request(
+            "Transfer-Encoding must be chunked and nothing else",
+        ));
+    }
     if headers::media_type(headers).as_deref() != Some("application/json") {
         return unsupported("Content-Type must be application/json");
+    }
+    // Node's servers would read the same bytes as UTF-7, in which a string can hide a quote.
+    if !headers::is_utf8(headers) {
+        return unsupported("the charset of Content-Type must be utf-8");
     }
     match headers::single(headers, &header::CONTENT_ENCODING) {
         Ok(None | Some("identity")) => Ok(()),

@@ -72,7 +72,7 @@ pub enum Error {
     #[error("jsonrpc must be \"2.0\"")]
     Version,
     /// A key that some parsers take for another one.
-    #[error("the key {given:?} differs from {expected:?} only in case")]
+    #[error("the key {given:?} differs from {expected:?} only in case, or after a NUL")]
     CaseVariant {
         /// What was sent.
         given: String,
@@ -418,6 +418,7 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","Params":{"name":"b"}}"#,
             "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"param\u{17f}\":{}}",
             r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_META":{}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"name":"a","name\u0000b":"c"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"IO.modelcontextprotocol/protocolVersion":"1"}}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"ref":{"type":"ref/prompt","Name":"a"}}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"task":{"TTL":1}}}"#,

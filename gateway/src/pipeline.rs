@@ -304,6 +304,7 @@ async fn judged(
         Some(method)
     };
     let mut headers = headers::to_server(caller_headers, era, &view.secret);
+    headers::remove_unchecked(&mut headers, &message);
     let in_session =
         era == Era::Legacy && open_session(gateway, caller_headers, &known, &mut headers)?;
     trace::tell_server(&mut headers, &message.trace, exchange.span.as_deref());

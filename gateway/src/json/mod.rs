@@ -238,11 +238,12 @@ impl<'d> Value<'d> {
             .find(|child| child.key().is_some_and(|k| k == key))
     }
 
-    /// A member whose key equals one of `expected` but for case, by Unicode's simple folding as some parsers do it;
-    /// and the key that those parsers would take it for.
+    /// A member whose key equals one of `expected` but for case, by Unicode's simple folding as some parsers do it, or
+    /// up to a NUL, as a parser in C may read it; and the key that those parsers would take it for.
     pub fn case_variant(self, expected: &'static [&'static str]) -> Option<(String, &'static str)> {
         self.children().filter_map(Self::key).find_map(|key| {
             let folded = fold(&key);
+            let folded = folded.split('\0').next().unwrap_or_default();
             let known = expected
                 .iter()
                 .find(|known| key != **known && folded.eq_ignore_ascii_case(known))?;
