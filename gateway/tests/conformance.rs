@@ -52,7 +52,7 @@ impl Run {
 
 async fn suite(parts: &Parts, url: &str, requirements: &str) -> Run {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = parts.node(SUITE);
+    let mut command = parts.module(SUITE);
     command.args(["server", "--url", url, "--requirements", requirements, "-o"]);
     command.arg(folder.path());
     let ended = run(command).await;

