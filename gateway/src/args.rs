@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::bridge::Scope;
+
 /// The data plane of kubectl-mcp: stands in front of one MCP server and decides about every message.
 #[derive(Debug, clap::Parser)]
 #[command(name = "mcp-gateway", version)]
@@ -15,8 +17,35 @@ pub struct Args {
 /// What the gateway can do.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Serve in front of an MCP server that listens on loopback.
+    /// Serve in front of an MCP server that listens on loopback, or runs behind the socket of `exec`.
     Serve(Box<Serve>),
+    /// Run a stdio server for a gateway in another container of the pod.
+    Exec(Exec),
+    /// Copy this program to where another container of the pod can run it.
+    Copy {
+        /// The file to write.
+        to: PathBuf,
+    },
+}
+
+/// Flags of `exec`. None of them can be given by the environment, which is the server's.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Exec {
+    /// The unix socket to listen on.
+    #[arg(long)]
+    pub socket: PathBuf,
+    /// The user of the gateway, where it is not the own one.
+    #[arg(long)]
+    pub gateway_uid: Option<u32>,
+    /// Most processes of the server at a time.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub max_processes: u32,
+    /// How long the gateway may go on after SIGTERM, in seconds.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=300))]
+    pub drain_seconds: u64,
+    /// The server: a program and its arguments.
+    #[arg(last = true, required = true)]
+    pub command: Vec<String>,
 }
 
 /// Flags of `serve`.
@@ -28,13 +57,27 @@ pub struct Serve {
     /// Address for health, metrics and the inventory.
     #[arg(long, env = "MCP_GATEWAY_ADMIN", default_value = "0.0.0.0:9091")]
     pub admin: SocketAddr,
-    /// URL of the server, http on a loopback address.
+    /// URL of the server, http on a loopback address; or `stdio:` and the path of the socket of `mcp-gateway exec`.
     #[arg(
         long,
         env = "MCP_GATEWAY_UPSTREAM",
         default_value = "http://127.0.0.1:8088/mcp"
     )]
     pub upstream: String,
+    /// Who shares a process of a stdio server.
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_STDIO_SCOPE",
+        value_enum,
+        default_value = "principal"
+    )]
+    pub stdio_scope: Scope,
+    /// Most processes of a stdio server at a time.
+    #[arg(long, env = "MCP_GATEWAY_STDIO_MAX_PROCESSES", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub stdio_max_processes: u16,
+    /// When an idle process of a stdio server ends, in seconds.
+    #[arg(long, env = "MCP_GATEWAY_STDIO_IDLE_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    pub stdio_idle_seconds: u64,
     /// Namespace of the MCPServer.
     #[arg(long, env = "MCP_GATEWAY_NAMESPACE")]
     pub namespace: String,

@@ -13,8 +13,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::body::LARGEST;
+use crate::bridge::Call;
 use crate::headers;
-use crate::protocol::{List, META_CAPABILITIES, META_VERSION, MODERN, NEWEST_LEGACY};
+use crate::protocol::{Era, List, META_CAPABILITIES, META_VERSION, MODERN, NEWEST_LEGACY};
 use crate::sse;
 use crate::upstream::{self, Upstream, UpstreamBody};
 
@@ -252,7 +253,7 @@ impl Talk<'_> {
         }
         if let Err(error) = self
             .upstream
-            .send(Verb::DELETE, self.headers(""), Bytes::new())
+            .send(self.call(Verb::DELETE, "", Bytes::new()))
             .await
         {
             tracing::debug!(%error, "the session of the handshake could not be ended");
@@ -277,10 +278,24 @@ impl Talk<'_> {
         let body = Bytes::from(message.to_string());
         let sent = tokio::time::timeout(
             PATIENCE,
-            self.upstream.send(Verb::POST, self.headers(method), body),
+            self.upstream.send(self.call(Verb::POST, method, body)),
         )
         .await;
         Ok(sent.map_err(|_| Error::Slow)??)
+    }
+
+    fn call(&self, verb: Verb, method: &str, body: Bytes) -> Call<'static> {
+        let era = match &self.modern {
+            Some(_) => Era::Modern,
+            None => Era::Legacy,
+        };
+        Call {
+            verb,
+            headers: self.headers(method),
+            body,
+            era,
+            principal: "",
+        }
     }
 
     fn headers(&self, method: &str) -> HeaderMap {

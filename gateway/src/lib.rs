@@ -1,6 +1,8 @@
 //! The data plane: stands in front of one MCP server, on its pod's network, and decides about every message.
 //!
 //! [`serve`] puts the parts together, [`pipeline`] is the way of a request, [`policy`] the access bundle in force.
+//! [`bridge`] stands between them and a server of another transport; [`exec`] runs a stdio server for it, in the
+//! server's container, where [`copy`] has put this program.
 //! What is decided is decided by the crate `access`; nothing here knows what a grant is.
 
 pub mod answer;
@@ -8,7 +10,9 @@ pub mod args;
 pub mod audit;
 pub mod body;
 pub mod bridge;
+pub mod copy;
 pub(crate) mod exchange;
+pub mod exec;
 pub mod filter;
 pub mod handshake;
 pub mod headers;

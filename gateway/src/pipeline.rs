@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use crate::answer::Answer;
 use crate::audit::Audit;
 use crate::body::{Finish, ReplyBody};
+use crate::bridge::Call;
 use crate::exchange::{Exchange, Step, refuse};
 use crate::headers;
 use crate::identity::{self, Known};
@@ -317,9 +318,17 @@ async fn judged(
     identity::told_to_server(&known.caller, view, &mut headers);
     let id = message.id.filter(|_| message.kind == Kind::Request);
     let list = method.and_then(|method| method.list);
+    let principal = known.principal.clone();
+    let call = |headers, body| Call {
+        verb: Verb::POST,
+        headers,
+        body,
+        era,
+        principal: &principal,
+    };
     // A subscription is over when its caller says so.
     if method.is_some_and(|method| method.names == Names::Subscriptions) {
-        let sent = gateway.upstream.send(Verb::POST, headers, body).await;
+        let sent = gateway.upstream.send(call(headers, body)).await;
         let response = sent.or_else(|error| refuse(no_answer(&error)))?;
         return reply(gateway, response, known, era, list, id).await;
     }
@@ -333,9 +342,14 @@ async fn judged(
         let mut headers = headers::to_server(caller_headers, era, &view.secret);
         open_session(gateway, caller_headers, known, &mut headers).ok()?;
         identity::told_to_server(&known.caller, view, &mut headers);
-        Some(Cancel::new(Arc::clone(gateway), headers, id))
+        Some(Cancel::new(
+            Arc::clone(gateway),
+            headers,
+            id,
+            &known.principal,
+        ))
     };
-    let sending = gateway.upstream.send(Verb::POST, headers, body);
+    let sending = gateway.upstream.send(call(headers, body));
     let Ok(sent) = tokio::time::timeout_at(at, sending).await else {
         if let Some(cancel) = cancel(&known) {
             cancel.send();
@@ -484,7 +498,13 @@ async fn without_body(
     let verb = request.method().clone();
     let response = gateway
         .upstream
-        .send(verb, headers, Bytes::new())
+        .send(Call {
+            verb,
+            headers,
+            body: Bytes::new(),
+            era,
+            principal: &known.principal,
+        })
         .await
         .or_else(|e| refuse(no_answer(&e)))?;
     reply(gateway, response, known, era, None, None).await

@@ -26,6 +26,8 @@ pub mod code {
     pub const METHOD_NOT_FOUND: i32 = -32601;
     /// Parameters that the method needs are absent or of the wrong type.
     pub const INVALID_PARAMS: i32 = -32602;
+    /// The request cannot be answered, for a reason that no other code has.
+    pub const INTERNAL_ERROR: i32 = -32603;
     /// Headers and body disagree.
     pub const HEADER_MISMATCH: i32 = -32020;
     /// A protocol version that is not served.

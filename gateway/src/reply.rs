@@ -23,14 +23,22 @@ use crate::protocol::{Era, List};
 use crate::upstream::{self, UpstreamBody};
 
 pub(crate) fn no_answer(error: &upstream::Error) -> Answer {
+    if matches!(error, upstream::Error::Busy) {
+        return Answer::unavailable(Reason::ServerBusy, format!("{error}: try again later"));
+    }
     let status = match error {
-        upstream::Error::Connect(_) => StatusCode::SERVICE_UNAVAILABLE,
+        upstream::Error::Connect(_) | upstream::Error::Busy | upstream::Error::Start(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         upstream::Error::Broken(_) | upstream::Error::Request(_) => StatusCode::BAD_GATEWAY,
         upstream::Error::Timeout => StatusCode::GATEWAY_TIMEOUT,
     };
     tracing::warn!(%error, "no answer from the server");
     let message = match error {
         upstream::Error::Connect(_) => "the server behind the gateway cannot be reached",
+        upstream::Error::Busy | upstream::Error::Start(_) => {
+            "a process of the server behind the gateway cannot be started"
+        }
         upstream::Error::Broken(_) | upstream::Error::Request(_) => {
             "the server behind the gateway ended the connection"
         }

@@ -88,6 +88,15 @@ impl Sealer {
     }
 }
 
+/// An id that nobody can guess.
+pub fn random_id() -> Result<String, Error> {
+    let mut bytes = [0; 16];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| Error::Random)?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,6 +19,8 @@ use tokio::sync::Semaphore;
 
 use crate::args::Serve;
 use crate::audit::Audit;
+use crate::bridge::stdio::Stdio;
+use crate::bridge::{self, Bridge};
 use crate::handshake::{self, Inventory};
 use crate::limits::{self, Limits, shared::Shared};
 use crate::metrics::Metrics;
@@ -26,7 +28,7 @@ use crate::pipeline::{self, Gateway};
 use crate::policy::{Store, file, watch};
 use crate::seal::Sealer;
 use crate::trace::Tracer;
-use crate::upstream::Upstream;
+use crate::upstream::{AddressError, Upstream};
 
 /// Most connections at a time.
 const CONNECTIONS: usize = 1024;
@@ -49,7 +51,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     let readiness = Readiness::default();
     let handshake = readiness.register("handshake with the server");
     let bundle = readiness.register("access bundle");
-    let upstream = Upstream::new(&args.upstream)?;
+    let upstream = upstream(&args)?;
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
         anyhow::anyhow!(
             "cannot listen on the address {} (--listen): {error}",
@@ -126,6 +128,20 @@ fn share(args: &Serve, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Arc<Shar
         patience: Duration::from_millis(args.redis_timeout_ms),
     };
     Ok(Some(Shared::start(options, Arc::clone(metrics))?))
+}
+
+/// The way to the server.
+fn upstream(args: &Serve) -> Result<Upstream, AddressError> {
+    let Some(socket) = args.upstream.strip_prefix("stdio:") else {
+        return Upstream::new(&args.upstream);
+    };
+    let settings = bridge::Settings {
+        scope: args.stdio_scope,
+        most: usize::from(args.stdio_max_processes),
+        idle: Duration::from_secs(args.stdio_idle_seconds),
+    };
+    let stdio = Arc::new(Stdio::new(socket.into()));
+    Ok(Upstream::bridged(Bridge::new(stdio, settings)))
 }
 
 /// Starts the sources of the bundle. `pending` is done when a bundle is in force that may be trusted to be current.

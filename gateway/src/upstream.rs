@@ -5,13 +5,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use crate::bridge::{Bridge, Call};
 
 /// Below the 5 s after which Node closes an idle connection, so that no call runs into a closing one.
 const IDLE: Duration = Duration::from_secs(4);
@@ -32,6 +34,12 @@ pub enum Error {
     /// The answer did not begin in time.
     #[error("the server did not answer within {ANSWER:?}")]
     Timeout,
+    /// Every process of a stdio server is taken.
+    #[error("the server has no process left for another caller")]
+    Busy,
+    /// A process of a stdio server could not be started, or spoken to.
+    #[error("the server's process cannot be used: {0}")]
+    Start(String),
     /// The request could not be made.
     #[error("the request to the server cannot be made: {0}")]
     Request(#[from] http::Error),
@@ -52,12 +60,24 @@ pub enum AddressError {
 
 /// The server behind the gateway.
 #[derive(Clone, Debug)]
-pub struct Upstream {
-    client: Client<HttpConnector, Full<Bytes>>,
-    address: Uri,
+pub struct Upstream(Way);
+
+/// How the server is reached.
+#[derive(Clone, Debug)]
+enum Way {
+    Http {
+        client: Client<HttpConnector, Full<Bytes>>,
+        address: Uri,
+    },
+    Bridge(Bridge),
 }
 
 impl Upstream {
+    /// A server behind a bridge.
+    pub fn bridged(bridge: Bridge) -> Self {
+        Self(Way::Bridge(bridge))
+    }
+
     /// A server at this URL.
     pub fn new(address: &str) -> Result<Self, AddressError> {
         let uri: Uri = address
@@ -82,25 +102,24 @@ impl Upstream {
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(128)
             .build(connector);
-        Ok(Self {
+        Ok(Self(Way::Http {
             client,
             address: uri,
-        })
+        }))
     }
 
     /// Sends one request; its answer may be a stream that goes on.
-    pub async fn send(
-        &self,
-        method: Method,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Response<UpstreamBody>, Error> {
+    pub async fn send(&self, call: Call<'_>) -> Result<Response<UpstreamBody>, Error> {
+        let (client, address) = match &self.0 {
+            Way::Http { client, address } => (client, address),
+            Way::Bridge(bridge) => return bridge.send(call).await,
+        };
         let mut request = Request::builder()
-            .method(method)
-            .uri(self.address.clone())
-            .body(Full::new(body))?;
-        *request.headers_mut() = headers;
-        match tokio::time::timeout(ANSWER, self.client.request(request)).await {
+            .method(call.verb)
+            .uri(address.clone())
+            .body(Full::new(call.body))?;
+        *request.headers_mut() = call.headers;
+        match tokio::time::timeout(ANSWER, client.request(request)).await {
             Err(_) => Err(Error::Timeout),
             Ok(Err(error)) if error.is_connect() => Err(Error::Connect(error)),
             Ok(Err(error)) => Err(Error::Broken(error)),

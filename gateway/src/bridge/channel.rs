@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 
 use crate::upstream;
 
-/// A two-way pipe. Each item is one JSON-RPC message, without line breaks around it. Dropping it ends the conversation:
-/// the child is stopped, the session deleted.
+/// A two-way pipe. Each item is one JSON-RPC message, without line breaks in it or around it. Dropping either half
+/// ends the conversation: the child is stopped, the session deleted.
 #[derive(Debug)]
 pub struct Pipe {
     /// To the server.

@@ -12,8 +12,9 @@ use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
 use crate::answer::Answer;
+use crate::bridge::Call;
 use crate::pipeline::Gateway;
-use crate::protocol::code;
+use crate::protocol::{Era, code};
 
 /// How long the server may take to note that a call is cancelled.
 const NOTED: Duration = Duration::from_secs(5);
@@ -46,11 +47,18 @@ pub struct Cancel {
     gateway: Arc<Gateway>,
     headers: HeaderMap,
     body: Bytes,
+    principal: String,
 }
 
 impl Cancel {
-    /// About the request whose id has this source text; `headers` are those of a message in its session.
-    pub(crate) fn new(gateway: Arc<Gateway>, mut headers: HeaderMap, id: &str) -> Self {
+    /// About the request whose id has this source text; `headers` are those of a message in its session, which is the
+    /// principal's.
+    pub(crate) fn new(
+        gateway: Arc<Gateway>,
+        mut headers: HeaderMap,
+        id: &str,
+        principal: &str,
+    ) -> Self {
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
@@ -63,16 +71,21 @@ impl Cancel {
             gateway,
             headers,
             body: Bytes::from(body),
+            principal: principal.to_owned(),
         }
     }
 
     /// Sends it, without waiting for an answer.
     pub(crate) fn send(self) {
         tokio::spawn(async move {
-            let sent = self
-                .gateway
-                .upstream
-                .send(Verb::POST, self.headers, self.body);
+            let sent = self.gateway.upstream.send(Call {
+                verb: Verb::POST,
+                headers: self.headers,
+                body: self.body,
+                // Only sessions are told by a message.
+                era: Era::Legacy,
+                principal: &self.principal,
+            });
             // The body is read to its end, so that the connection can be used again.
             let noted = async {
                 Ok::<_, crate::upstream::Error>(sent.await?.into_body().collect().await.is_ok())
