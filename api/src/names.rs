@@ -57,6 +57,10 @@ pub const WEBHOOK_CA_SECRET: &str = "mcp-webhook-ca";
 /// The MCPPolicy that `setup` writes.
 pub const DEFAULT_POLICY: &str = "default";
 
+/// The container that puts the bridge of a stdio server where the server's container finds it.
+pub const BRIDGE_CONTAINER: &str = "mcp-bridge";
+/// What belongs to the bridge of a stdio server, in the containers of its pod.
+pub const BRIDGE_MOUNT: &str = "/opt/kubectl-mcp";
 /// The server's container in its pod.
 pub const SERVER_CONTAINER: &str = "server";
 /// The gateway's container in its pod.

@@ -66,7 +66,7 @@ pub struct Upstream(Way);
 #[derive(Clone, Debug)]
 enum Way {
     Http {
-        client: Client<HttpConnector, Full<Bytes>>,
+        client: Box<Client<HttpConnector, Full<Bytes>>>,
         address: Uri,
     },
     Bridge(Bridge),
@@ -103,7 +103,7 @@ impl Upstream {
             .pool_max_idle_per_host(128)
             .build(connector);
         Ok(Self(Way::Http {
-            client,
+            client: Box::new(client),
             address: uri,
         }))
     }

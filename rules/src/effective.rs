@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use api::{
     AuditSink, AuthMode, Decision, MCPServer, MCPServerSpec, PinMode, PolicyMode, RateLimit,
-    RolloutStrategy, TeamMapping, Transport, Trust, duration,
+    RolloutStrategy, StdioScope, TeamMapping, Transport, Trust, duration,
 };
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -46,6 +46,11 @@ pub const VIRTUAL_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 pub const MAX_CONCURRENT_REQUESTS: u32 = 100;
 /// Live sessions of one requester on one server.
 pub const SESSIONS_PER_REQUESTER: i32 = 20;
+
+/// Processes of a stdio server.
+pub const MAX_PROCESSES: u16 = 3;
+/// When an idle process of a stdio server ends.
+pub const STDIO_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 const REQUESTS: [(&str, &str); 2] = [("cpu", "50m"), ("memory", "64Mi")];
 const LIMITS: [(&str, &str); 2] = [("cpu", "500m"), ("memory", "256Mi")];
@@ -101,6 +106,19 @@ pub struct Effective {
     pub access: Arc<Access>,
     /// How a change reaches the pods.
     pub rollout: RolloutStrategy,
+    /// Processes of a stdio server.
+    pub stdio: Stdio,
+}
+
+/// Processes of a stdio server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stdio {
+    /// Who shares one.
+    pub scope: StdioScope,
+    /// Most at a time.
+    pub max_processes: u16,
+    /// When an idle one ends.
+    pub idle_timeout: Duration,
 }
 
 /// How a server is exposed.
@@ -269,8 +287,25 @@ pub(crate) fn of_spec(
             .as_ref()
             .and_then(|rollout| rollout.strategy)
             .unwrap_or_default(),
+        stdio: stdio(spec),
         namespace: namespace.to_owned(),
         name: name.to_owned(),
+    }
+}
+
+fn stdio(spec: &MCPServerSpec) -> Stdio {
+    let given = spec.stdio.clone().unwrap_or_default();
+    let idle = given.idle_timeout.as_deref();
+    Stdio {
+        scope: given.scope.unwrap_or_default(),
+        max_processes: given
+            .max_processes
+            .and_then(|most| u16::try_from(most).ok())
+            .filter(|most| (1..=100).contains(most))
+            .unwrap_or(MAX_PROCESSES),
+        idle_timeout: idle
+            .and_then(|text| duration::parse(text).ok())
+            .unwrap_or(STDIO_IDLE_TIMEOUT),
     }
 }
 

@@ -197,6 +197,10 @@ fn process(args: &Args) -> Result<(Counts, bool)> {
     let mut environment = vec![
         ("KUBECTL_MCP_TEST_NODE", node.into_os_string()),
         ("KUBECTL_MCP_TEST_EVERYTHING", server.into_os_string()),
+        (
+            "KUBECTL_MCP_TEST_STDIO",
+            image::stdio::prepare()?.into_os_string(),
+        ),
     ];
     environment.extend(Parts::prepare()?.environment());
     // Its test of the watch needs an API server, and is part of that layer.
@@ -217,6 +221,10 @@ fn process(args: &Args) -> Result<(Counts, bool)> {
         "clients",
         "--test",
         "matrix",
+        "--test",
+        "exec",
+        "--test",
+        "stdio",
     ];
     cargo_test(&target, &environment, args)
 }

@@ -223,4 +223,5 @@ pub struct VirtualConfig {
 
 words! {
     Transport { StreamableHttp => "streamable-http", Sse => "sse", Stdio => "stdio" }
+    StdioScope { Principal => "principal", Session => "session", Shared => "shared" }
 }

@@ -51,26 +51,23 @@ impl Answering {
             Err(_) => None,
             Ok(Some(Part::Message(message))) => Some(message),
             Ok(Some(Part::Cancelled)) => return events(mpsc::channel(1).1),
-            Ok(last) => return self.json(last),
+            Ok(last) => return self.json(last.as_ref()),
         };
-        match self.session.clone() {
-            Some(session) => {
-                let (stream, receiver) = session.open();
-                tokio::spawn(self.into_session(session, stream, message));
-                events(receiver)
-            }
-            None => {
-                let (to, receiver) = mpsc::channel(WAITING);
-                tokio::spawn(self.into_stream(to, message));
-                events(receiver)
-            }
+        if let Some(session) = self.session.clone() {
+            let (stream, receiver) = session.open();
+            tokio::spawn(self.into_session(session, stream, message));
+            events(receiver)
+        } else {
+            let (to, receiver) = mpsc::channel(WAITING);
+            tokio::spawn(self.into_stream(to, message));
+            events(receiver)
         }
     }
 
     /// The last message, from the last part; none means that the server is gone.
-    fn last(&self, part: Option<Part>) -> (StatusCode, String) {
+    fn last(&self, part: Option<&Part>) -> (StatusCode, String) {
         let id = self.id.as_str();
-        let outcome = match &part {
+        let outcome = match part {
             Some(Part::Result(result)) => Outcome::Result(result),
             Some(Part::Error(error)) => Outcome::Error(error),
             Some(Part::Message(_) | Part::Cancelled) | None => {
@@ -90,7 +87,7 @@ impl Answering {
         (status(self.era, outcome), text)
     }
 
-    fn json(&self, part: Option<Part>) -> Response<UpstreamBody> {
+    fn json(&self, part: Option<&Part>) -> Response<UpstreamBody> {
         let (status, text) = self.last(part);
         json(status, text)
     }
@@ -109,7 +106,7 @@ impl Answering {
                     Some(Part::Cancelled) => return,
                     last => {
                         // Nobody is left to be told of a failure.
-                        let _ = to.send(event(&self.last(last).1)).await;
+                        let _ = to.send(event(&self.last(last.as_ref()).1)).await;
                         return;
                     }
                 },
@@ -133,7 +130,7 @@ impl Answering {
                 Ok(Some(Part::Message(message))) => session.deliver(stream, &message),
                 Ok(last) => {
                     if !matches!(last, Some(Part::Cancelled)) {
-                        session.deliver(stream, &self.last(last).1);
+                        session.deliver(stream, &self.last(last.as_ref()).1);
                     }
                     session.close(stream);
                     return;

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
+use tokio::sync::{Notify, mpsc};
 
 use super::channel::Pipe;
 use super::held;
+use super::pool::Place;
 use super::session::Session;
 use super::wire::{self, Message, Outcome};
 use crate::protocol::Era;
@@ -128,12 +129,7 @@ impl Drop for Inflight {
 
 impl Conversation {
     /// Begins to listen to the server. `place` is given back when the conversation is over.
-    pub(super) fn start(
-        number: u64,
-        pipe: Pipe,
-        shared: bool,
-        place: OwnedSemaphorePermit,
-    ) -> Arc<Self> {
+    pub(super) fn start(number: u64, pipe: Pipe, shared: bool, place: Place) -> Arc<Self> {
         let state = State {
             next: 1,
             pending: BTreeMap::new(),

@@ -25,23 +25,29 @@ impl Bridge {
         let id = headers::single(&call.headers, &headers::SESSION_ID)
             .ok()
             .flatten();
-        let session = id.map(|id| self.session(id, call.principal));
-        let refused = |answer: &Answer| Ok(answering::refused(answer, None));
-        match (&call.verb, session) {
-            (&Verb::POST, session) => self.post(&call, session).await,
-            (_, None) => refused(&no_session()),
-            (_, Some(None)) => refused(&Answer::unknown_session()),
-            (&Verb::GET, Some(Some(session))) => Ok(stream(&session, &call.headers)),
-            (&Verb::DELETE, Some(Some(session))) => {
+        let session = match id {
+            Some(id) => self
+                .session(id, call.principal)
+                .ok_or_else(Answer::unknown_session),
+            None => Err(Answer::bad_request(
+                "the header Mcp-Session-Id is missing: initialize first",
+            )),
+        };
+        if call.verb == Verb::POST {
+            return self.post(&call, session).await;
+        }
+        match session {
+            Err(answer) => Ok(answering::refused(&answer, None)),
+            Ok(session) if call.verb == Verb::GET => Ok(stream(&session, &call.headers)),
+            Ok(session) if call.verb == Verb::DELETE => {
                 self.forget(&session);
                 Ok(answering::empty(StatusCode::OK))
             }
-            _ => Ok(answering::empty(StatusCode::METHOD_NOT_ALLOWED)),
+            Ok(_) => Ok(answering::empty(StatusCode::METHOD_NOT_ALLOWED)),
         }
     }
 
-    /// `session` is `Some(None)` if the request names one that is not there.
-    async fn post(&self, call: &Call<'_>, session: Option<Option<Arc<Session>>>) -> Answered {
+    async fn post(&self, call: &Call<'_>, session: Result<Arc<Session>, Answer>) -> Answered {
         let parts = wire::Parts::read(&call.body);
         let Some(message) = parts.as_ref().and_then(wire::Parts::message) else {
             return Ok(answering::refused(
@@ -62,9 +68,8 @@ impl Bridge {
             return self.begin(call.principal, id, params).await;
         }
         let session = match session {
-            Some(Some(session)) => session,
-            Some(None) => return Ok(answering::refused(&Answer::unknown_session(), id)),
-            None => return Ok(answering::refused(&no_session(), id)),
+            Ok(session) => session,
+            Err(answer) => return Ok(answering::refused(&answer, id)),
         };
         let conversation = match self.conversation(&session).await {
             Ok(conversation) => conversation,
@@ -244,23 +249,19 @@ fn stream(session: &Session, headers: &HeaderMap) -> Response<UpstreamBody> {
         };
         return answering::refused(&answer, None);
     }
-    match headers::single(headers, &LAST_EVENT_ID) {
-        Ok(None) => answering::events(session.listen()),
-        Ok(Some(last)) => match session.resume(last) {
-            Some(receiver) => answering::events(receiver),
-            None => {
-                let answer = Answer::bad_request("Last-Event-ID is none of this session's events");
-                answering::refused(&answer, None)
-            }
-        },
-        Err(headers::NotOne) => {
-            answering::refused(&Answer::bad_request("Last-Event-ID must stand once"), None)
-        }
+    let Ok(last) = headers::single(headers, &LAST_EVENT_ID) else {
+        let answer = Answer::bad_request("Last-Event-ID must stand once");
+        return answering::refused(&answer, None);
+    };
+    let receiver = match last {
+        None => Some(session.listen()),
+        Some(last) => session.resume(last),
+    };
+    if let Some(receiver) = receiver {
+        return answering::events(receiver);
     }
-}
-
-fn no_session() -> Answer {
-    Answer::bad_request("the header Mcp-Session-Id is missing: initialize first")
+    let answer = Answer::bad_request("Last-Event-ID is none of this session's events");
+    answering::refused(&answer, None)
 }
 
 /// What a caller is told whose conversation could not be begun.

@@ -20,7 +20,7 @@ mod wire;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method as Verb, Response};
@@ -179,9 +179,4 @@ impl Bridge {
 /// The value behind a lock. A panic while it was held left it whole: nothing here panics halfway through a change.
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// How long ago something was.
-fn since(then: Instant) -> Duration {
-    then.elapsed()
 }

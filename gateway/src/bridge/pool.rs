@@ -4,9 +4,9 @@
 //! next request then opens another and initialises it the same way; nothing that may have run is sent again.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,7 +22,7 @@ const PROBE: Duration = Duration::from_secs(10);
 /// How long a server may take to initialise.
 const START: Duration = Duration::from_secs(60);
 /// How long to wait for the place of a conversation that was ended for another.
-const PLACE: Duration = Duration::from_secs(5);
+const PLACE: Duration = Duration::from_secs(10);
 
 /// Who may use a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +54,21 @@ pub(super) struct Key {
     pub(super) profile: Profile,
 }
 
+/// The place of a conversation, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+    own: Option<Arc<AtomicUsize>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(own) = &self.own {
+            own.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Where a conversation is held. Locked while one is being opened.
 type Seat = Arc<tokio::sync::Mutex<Option<Arc<Conversation>>>>;
 
@@ -63,6 +78,8 @@ pub(super) struct Pool {
     connect: Arc<dyn Connect>,
     settings: Settings,
     places: Arc<Semaphore>,
+    /// How many of the conversations are the gateway's own.
+    own: Arc<AtomicUsize>,
     seats: Mutex<HashMap<Key, Seat>>,
     /// Which era the server speaks with modern callers, once it is known.
     spoken: tokio::sync::Mutex<Option<Era>>,
@@ -75,6 +92,7 @@ impl Pool {
             connect,
             settings,
             places: Arc::new(Semaphore::new(settings.most)),
+            own: Arc::default(),
             seats: Mutex::default(),
             spoken: tokio::sync::Mutex::default(),
             numbers: AtomicU64::new(0),
@@ -113,7 +131,7 @@ impl Pool {
         }
         let own = own_initialize();
         let params = if self.is_shared() { &own } else { params };
-        let conversation = self.open().await?;
+        let conversation = self.open(&key.owner).await?;
         match initialize(&conversation, params).await {
             Ok(()) => {}
             // A server of the modern era only says so, and can still serve what both eras have.
@@ -139,20 +157,18 @@ impl Pool {
             Scope::Shared => Owner::Everybody,
         };
         let mut spoken = self.spoken.lock().await;
-        let era = match *spoken {
-            Some(era) => era,
-            None => {
-                let (era, conversation) = self.probe().await?;
-                let key = modern_key(owner.clone(), era);
-                let seat = self.seat(&key);
-                let mut seat = seat.lock().await;
-                *spoken = Some(era);
-                match seat.as_ref().filter(|c| !c.is_over()) {
-                    Some(_) => conversation.end(),
-                    None => *seat = Some(conversation),
-                }
-                era
+        let era = if let Some(era) = *spoken {
+            era
+        } else {
+            let (era, conversation) = self.probe(&owner).await?;
+            let seat = self.seat(&modern_key(owner.clone(), era));
+            let mut seat = seat.lock().await;
+            *spoken = Some(era);
+            match seat.as_ref().filter(|c| !c.is_over()) {
+                Some(_) => conversation.end(),
+                None => *seat = Some(conversation),
             }
+            era
         };
         drop(spoken);
         let key = modern_key(owner, era);
@@ -164,7 +180,7 @@ impl Pool {
         if let Some(conversation) = seat.as_ref().filter(|c| !c.is_over()) {
             return Ok(Arc::clone(conversation));
         }
-        let conversation = self.open().await?;
+        let conversation = self.open(&key.owner).await?;
         if !discover(&conversation).await {
             conversation.end();
             return Err(upstream::Error::Start(
@@ -177,8 +193,8 @@ impl Pool {
     }
 
     /// Finds out which era the server speaks, and hands on the conversation in which it said so.
-    async fn probe(&self) -> Result<(Era, Arc<Conversation>), Error> {
-        let conversation = self.open().await?;
+    async fn probe(&self, owner: &Owner) -> Result<(Era, Arc<Conversation>), Error> {
+        let conversation = self.open(owner).await?;
         if discover(&conversation).await {
             return Ok((Era::Modern, conversation));
         }
@@ -197,25 +213,37 @@ impl Pool {
         Arc::clone(seats.entry(key.clone()).or_default())
     }
 
-    async fn open(&self) -> Result<Arc<Conversation>, Error> {
-        let place = self.place().await?;
+    async fn open(&self, owner: &Owner) -> Result<Arc<Conversation>, Error> {
+        let place = self.place(owner).await?;
         let pipe = self.connect.open().await?;
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         Ok(Conversation::start(number, pipe, self.is_shared(), place))
     }
 
-    /// A place for one more conversation; one that nobody's session needs makes room.
-    async fn place(&self) -> Result<OwnedSemaphorePermit, upstream::Error> {
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return Ok(place);
+    /// A place for one more conversation. One that nobody's session needs makes room; the gateway's own is waited for.
+    async fn place(&self, owner: &Owner) -> Result<Place, upstream::Error> {
+        let until = Instant::now() + PLACE;
+        let mut ending = false;
+        let permit = loop {
+            if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
+                break permit;
+            }
+            ending = ending || self.end_unneeded();
+            let freed_soon = ending || self.own.load(Ordering::Relaxed) > 0;
+            if !freed_soon || Instant::now() > until {
+                return Err(upstream::Error::Busy);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        let is_own = *owner == Owner::Principal(String::new());
+        let own = is_own.then(|| Arc::clone(&self.own));
+        if let Some(own) = &own {
+            own.fetch_add(1, Ordering::Relaxed);
         }
-        if !self.end_unneeded() {
-            return Err(upstream::Error::Busy);
-        }
-        match tokio::time::timeout(PLACE, Arc::clone(&self.places).acquire_owned()).await {
-            Ok(Ok(place)) => Ok(place),
-            Ok(Err(_)) | Err(_) => Err(upstream::Error::Busy),
-        }
+        Ok(Place {
+            _permit: permit,
+            own,
+        })
     }
 
     /// Ends the longest unused conversation without session or request. Whether there was one.
@@ -235,7 +263,7 @@ impl Pool {
     /// Ends what was not used for too long, and forgets what is over.
     pub(super) fn end_idle(&self) {
         for conversation in self.held_conversations() {
-            if conversation.is_quiet() && super::since(conversation.used()) >= self.settings.idle {
+            if conversation.is_quiet() && conversation.used().elapsed() >= self.settings.idle {
                 tracing::debug!("an idle conversation with the server is ended");
                 conversation.end();
             }

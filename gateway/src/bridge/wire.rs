@@ -183,7 +183,7 @@ pub(super) fn same_id(a: &str, b: &str) -> bool {
 
 /// A message as JSON in one line: a line break can only stand between its values.
 pub(super) fn text(message: &Message<'_>) -> String {
-    let params = |params: &Option<&str>| match params {
+    let params = |params: Option<&str>| match params {
         Some(params) => format!(r#","params":{params}"#),
         None => String::new(),
     };
@@ -195,12 +195,12 @@ pub(super) fn text(message: &Message<'_>) -> String {
         } => format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":{}{}}}"#,
             quoted(method),
-            params(p)
+            params(*p)
         ),
         Message::Notification { method, params: p } => format!(
             r#"{{"jsonrpc":"2.0","method":{}{}}}"#,
             quoted(method),
-            params(p)
+            params(*p)
         ),
         Message::Response { id, outcome } => match outcome {
             Outcome::Result(result) => {

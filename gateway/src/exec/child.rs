@@ -130,10 +130,10 @@ impl Child {
             if let Ok(ended) = tokio::time::timeout(GRACE, self.process.wait()).await {
                 match ended {
                     Ok(status) => {
-                        tracing::info!(child = self.number, %status, "a process of the server ended")
+                        tracing::info!(child = self.number, %status, "a process of the server ended");
                     }
                     Err(error) => {
-                        tracing::warn!(child = self.number, %error, "the end of a process is not known")
+                        tracing::warn!(child = self.number, %error, "the end of a process is not known");
                     }
                 }
                 return;

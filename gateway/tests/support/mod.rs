@@ -14,6 +14,7 @@
 )]
 
 pub mod sink;
+pub mod stdio;
 pub mod upstream;
 
 use std::io::{BufRead as _, BufReader};
@@ -39,6 +40,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
+/// How long a busy machine may take for anything.
+pub const LONG: Duration = Duration::from_secs(60);
 pub const NAMESPACE: &str = "team-a";
 pub const SERVER: &str = "everything";
 pub const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
@@ -193,7 +196,7 @@ pub struct Stand {
     folder: tempfile::TempDir,
     client: Client<HttpConnector, Full<Bytes>>,
     gateway: Process,
-    _server: Option<Process>,
+    server: Option<Process>,
 }
 
 /// One whole answer.
@@ -273,15 +276,35 @@ impl Stand {
     }
 
     fn start_with(
-        mut world: World,
+        world: World,
         upstream: u16,
         everything: Option<&std::path::Path>,
         kubeconfig: Option<&std::path::Path>,
         extra: &Extra,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (port, admin) = (free_port(), free_port());
         let server = everything.map(|path| serve_everything(path, upstream, &folder));
+        let upstream = format!("http://127.0.0.1:{upstream}/mcp");
+        Self::launch(
+            world,
+            folder,
+            &["--upstream", &upstream],
+            server,
+            kubeconfig,
+            extra,
+        )
+    }
+
+    /// A gateway with flags of its own, in front of a process that ends with it.
+    fn launch(
+        mut world: World,
+        folder: tempfile::TempDir,
+        flags: &[&str],
+        server: Option<Process>,
+        kubeconfig: Option<&std::path::Path>,
+        extra: &Extra,
+    ) -> Self {
+        let (port, admin) = (free_port(), free_port());
         if kubeconfig.is_none() {
             std::fs::write(folder.path().join("access.json"), world.json()).unwrap();
         }
@@ -303,8 +326,7 @@ impl Stand {
             .arg(address.to_string())
             .arg("--admin")
             .arg(admin.to_string())
-            .arg("--upstream")
-            .arg(format!("http://127.0.0.1:{upstream}/mcp"))
+            .args(flags)
             .arg("--bundle")
             .arg(folder.path())
             .args(&extra.flags)
@@ -334,7 +356,7 @@ impl Stand {
             folder,
             client,
             gateway: Process(child),
-            _server: server,
+            server,
         }
     }
 
@@ -441,7 +463,7 @@ impl Stand {
         self
     }
 
-    /// Asks again and again until it is so, for as long as a busy machine may need.
+    /// Asks again and again until it is so, for at most [`LONG`].
     pub async fn until<F: Future<Output = bool>>(
         &self,
         what: &str,
@@ -449,10 +471,7 @@ impl Stand {
     ) -> Duration {
         let began = Instant::now();
         while !so().await {
-            assert!(
-                began.elapsed() < Duration::from_secs(60),
-                "waited in vain: {what}"
-            );
+            assert!(began.elapsed() < LONG, "waited in vain: {what}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         began.elapsed()

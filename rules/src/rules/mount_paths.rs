@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use api::MCPServerSpec;
-use api::names::{BUNDLE_MOUNT, VOLUME_PREFIX};
+use api::names::{BRIDGE_MOUNT, BUNDLE_MOUNT, VOLUME_PREFIX};
 use k8s_openapi::api::core::v1::VolumeMount;
 
 use crate::template::MOST_CONTAINERS;
@@ -20,10 +20,11 @@ pub(crate) const RULE: Plain = Plain {
 
 /// Paths that nothing may be mounted at or below, and whose they are. The account's token has two, because `/var/run`
 /// is a link to `/run` in most images.
-const TAKEN: [(&str, &str); 5] = [
+const TAKEN: [(&str, &str); 6] = [
     ("/proc", "the kernel's"),
     ("/sys", "the kernel's"),
     (BUNDLE_MOUNT, "the gateway's"),
+    (BRIDGE_MOUNT, "the gateway's"),
     ("/var/run/secrets/kubernetes.io", "the service account's: serverToken: true mounts its token there"),
     ("/run/secrets/kubernetes.io", "the service account's: serverToken: true mounts its token there"),
 ];

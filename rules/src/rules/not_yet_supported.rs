@@ -11,14 +11,14 @@ pub(crate) const RULE: Plain = Plain {
 };
 
 /// Fields without behaviour, whatever they say.
-const SERVER_FIELDS: [&str; 11] = [
-    "toolSelector", "remote", "stdio", "gatewayRef", "podTemplate", "permissionProfile", "auth.oauth",
+const SERVER_FIELDS: [&str; 10] = [
+    "toolSelector", "remote", "gatewayRef", "podTemplate", "permissionProfile", "auth.oauth",
     "auth.trustedProxies", "rollout.canary",
     "autoscaling", "networkPolicy.egressTo",
 ];
 /// Fields that may only say these words.
 const SERVER_WORDS: [(&str, &[&str]); 5] = [
-    ("transport", &["streamable-http"]),
+    ("transport", &["streamable-http", "stdio"]),
     ("protocol.translate", &["never"]),
     ("auth.mode", &["session", "none"]),
     ("policy.pins", &["off"]),

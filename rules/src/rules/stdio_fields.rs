@@ -1,4 +1,4 @@
-//! MCP0314 stdio-fields: `port` or `path` with `transport: stdio`, or `stdio` with another transport.
+//! MCP0314 stdio-fields: `port`, `path` or no gateway with `transport: stdio`, or `stdio` with another transport.
 
 use api::Transport;
 
@@ -6,7 +6,7 @@ use super::{Class, Context, Meta, Plain, Report, SERVER};
 
 pub(crate) const RULE: Plain = Plain {
     meta: Meta::new("MCP0314", "stdio-fields", SERVER, Class::Structural)
-        .summary("`port` or `path` with `transport: stdio`, or a `stdio` block with another transport"),
+        .summary("`port`, `path` or no gateway with `transport: stdio`, or a `stdio` block with another transport"),
     check,
 };
 
@@ -21,6 +21,13 @@ fn check(context: &Context<'_>, report: &mut Report) {
                     .must("must not be set with transport: stdio: such a server listens on nothing")
                     .hint(format!("take {field} away, or write transport: streamable-http"));
             }
+        }
+        if !effective.gateway.enabled {
+            report
+                .at("spec.gateway.enabled")
+                .given(false)
+                .must("must not be false with transport: stdio: such a server listens on nothing")
+                .hint("take gateway.enabled away, or write transport: streamable-http");
         }
     } else if spec.stdio.is_some() {
         report

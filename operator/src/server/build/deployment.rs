@@ -1,7 +1,7 @@
 //! The Deployment: the server, and the gateway beside it. Hardened by default: no root, no privileges, a read-only
 //! root file system with a `/tmp` of its own.
 
-use api::{RolloutStrategy, names};
+use api::{RolloutStrategy, Transport, names};
 use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
 };
@@ -18,7 +18,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
 
-use super::{Valid, account, labels, metadata, selector};
+use super::{Valid, account, labels, metadata, selector, stdio};
 
 /// The user that containers run as: "nobody" of the distroless images.
 const USER: i64 = 65_532;
@@ -101,6 +101,10 @@ fn pod(valid: &Valid) -> PodSpec {
     if gateway || spec.server_token == Some(true) {
         volumes.push(token_volume());
     }
+    let stdio = effective.transport == Transport::Stdio;
+    if stdio {
+        volumes.extend(stdio::volumes());
+    }
     PodSpec {
         service_account_name: Some(account(valid)),
         automount_service_account_token: Some(false),
@@ -130,6 +134,7 @@ fn pod(valid: &Valid) -> PodSpec {
             }),
             ..TopologySpreadConstraint::default()
         }]),
+        init_containers: stdio.then(|| vec![stdio::init_container(valid)]),
         containers,
         volumes: Some(volumes),
         ..PodSpec::default()
@@ -161,12 +166,20 @@ fn server(valid: &Valid) -> Container {
         mounts.push(mount(TOKEN_VOLUME, names::TOKEN_MOUNT, true));
     }
     let direct = !effective.gateway.enabled;
+    let stdio = effective.transport == Transport::Stdio;
+    let (command, args, env) = if stdio {
+        mounts.extend(stdio::server_mounts());
+        (stdio::command(), stdio::arguments(valid), spec.env.clone())
+    } else {
+        let env = environment(&spec.env, effective.port);
+        (spec.command.clone(), spec.args.clone(), env)
+    };
     Container {
         name: names::SERVER_CONTAINER.to_owned(),
         image: effective.image.clone(),
-        command: (!spec.command.is_empty()).then(|| spec.command.clone()),
-        args: (!spec.args.is_empty()).then(|| spec.args.clone()),
-        env: Some(environment(&spec.env, effective.port)),
+        command: (!command.is_empty()).then_some(command),
+        args: (!args.is_empty()).then_some(args),
+        env: Some(env),
         env_from: (!spec.env_from.is_empty()).then(|| spec.env_from.clone()),
         // Behind a gateway the port is not named: nothing but the gateway may reach it.
         ports: direct.then(|| vec![container_port("http", effective.port)]),
@@ -206,22 +219,33 @@ fn environment(own: &[EnvVar], port: u16) -> Vec<EnvVar> {
 fn gateway(valid: &Valid) -> Container {
     let effective = &valid.effective;
     let flag = |name: &str, value: String| format!("--{name}={value}");
+    let mut mounts = vec![
+        mount(BUNDLE_VOLUME, names::BUNDLE_MOUNT, true),
+        mount(TOKEN_VOLUME, names::TOKEN_MOUNT, true),
+    ];
+    let upstream = if effective.transport == Transport::Stdio {
+        mounts.push(stdio::gateway_mount());
+        stdio::gateway_flags(valid)
+    } else {
+        let address = format!("http://127.0.0.1:{}{}", effective.port, effective.path);
+        vec![flag("upstream", address)]
+    };
+    let mut args = vec![
+        "serve".to_owned(),
+        flag("listen", format!("0.0.0.0:{}", effective.gateway.port)),
+        flag("admin", format!("0.0.0.0:{}", names::GATEWAY_ADMIN_PORT)),
+    ];
+    args.extend(upstream);
+    args.extend([
+        flag("namespace", effective.namespace.clone()),
+        flag("server", effective.name.clone()),
+        flag("bundle", names::BUNDLE_MOUNT.to_owned()),
+        "--watch".to_owned(),
+    ]);
     Container {
         name: names::GATEWAY_CONTAINER.to_owned(),
         image: Some(valid.gateway_image.clone()),
-        args: Some(vec![
-            "serve".to_owned(),
-            flag("listen", format!("0.0.0.0:{}", effective.gateway.port)),
-            flag("admin", format!("0.0.0.0:{}", names::GATEWAY_ADMIN_PORT)),
-            flag(
-                "upstream",
-                format!("http://127.0.0.1:{}{}", effective.port, effective.path),
-            ),
-            flag("namespace", effective.namespace.clone()),
-            flag("server", effective.name.clone()),
-            flag("bundle", names::BUNDLE_MOUNT.to_owned()),
-            "--watch".to_owned(),
-        ]),
+        args: Some(args),
         ports: Some(vec![
             container_port("http", effective.gateway.port),
             container_port("admin", names::GATEWAY_ADMIN_PORT),
@@ -236,16 +260,13 @@ fn gateway(valid: &Valid) -> Container {
                 .unwrap_or_else(gateway_resources),
         ),
         security_context: Some(hardened()),
-        volume_mounts: Some(vec![
-            mount(BUNDLE_VOLUME, names::BUNDLE_MOUNT, true),
-            mount(TOKEN_VOLUME, names::TOKEN_MOUNT, true),
-        ]),
+        volume_mounts: Some(mounts),
         ..Container::default()
     }
 }
 
 /// What a gateway gets when the server does not say: it idles at a few MiB and needs more only for large bodies.
-fn gateway_resources() -> ResourceRequirements {
+pub(super) fn gateway_resources() -> ResourceRequirements {
     let amounts = |cpu: &str, memory: &str| {
         Some(
             [("cpu", cpu), ("memory", memory)]
@@ -282,7 +303,7 @@ fn container_port(name: &str, port: u16) -> ContainerPort {
     }
 }
 
-fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
+pub(super) fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
     VolumeMount {
         name: volume.to_owned(),
         mount_path: path.to_owned(),
@@ -298,7 +319,7 @@ fn runtime_default() -> SeccompProfile {
     }
 }
 
-fn hardened() -> SecurityContext {
+pub(super) fn hardened() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         privileged: Some(false),

@@ -6,6 +6,7 @@ mod ingress;
 mod network_policy;
 mod rbac;
 mod service;
+mod stdio;
 
 use std::collections::BTreeMap;
 

@@ -162,3 +162,43 @@ fn the_bundle_is_served_at_the_public_path_and_at_mcp() {
     assert!(settings.hosts.contains(&"mcp.example.test".to_owned()));
     assert!(settings.hosts.contains(&"weather.team-a.svc".to_owned()));
 }
+
+fn stdio() -> Value {
+    let mut spec = minimal();
+    spec["transport"] = json!("stdio");
+    spec["command"] = json!(["/server"]);
+    spec["args"] = json!(["--root", "/data"]);
+    spec["stdio"] = json!({"scope": "session", "maxProcesses": 5, "idleTimeout": "90s"});
+    spec
+}
+
+#[test]
+fn a_stdio_server_is_run_by_the_bridge_that_an_init_container_brings() {
+    let deployment = build(&valid(&stdio())).deployment;
+    insta::assert_yaml_snapshot!("stdio", deployment);
+}
+
+#[test]
+fn only_the_server_and_its_gateway_have_the_socket_and_only_the_server_the_program() {
+    let deployment = build(&valid(&stdio())).deployment;
+    let pod = deployment.spec.unwrap().template.spec.unwrap();
+    let of = |volume: &str| {
+        let all = pod.init_containers.iter().flatten().chain(&pod.containers);
+        all.filter_map(|container| {
+            let mut mounts = container.volume_mounts.iter().flatten();
+            let mount = mounts.find(|mount| mount.name == volume)?;
+            Some((container.name.as_str(), mount.read_only == Some(true)))
+        })
+        .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of("kubectl-mcp-socket"),
+        [("server", false), ("mcp-gateway", false)]
+    );
+    assert_eq!(
+        of("kubectl-mcp-bridge"),
+        [("mcp-bridge", false), ("server", true)]
+    );
+    let env = pod.containers[0].env.as_ref().unwrap();
+    assert!(env.is_empty(), "a stdio server listens on no port: {env:?}");
+}
