@@ -60,6 +60,12 @@ pub struct Bundle {
     /// How much may be called.
     #[serde(default, skip_serializing_if = "Limits::is_default")]
     pub limits: Limits,
+    /// The server as an OAuth resource server, with mode oauth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oauth: Option<OAuthEntry>,
+    /// Who may say who calls, with mode header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxies: Option<ProxyEntry>,
     /// Declared tools, by name.
     pub tools: Vec<ToolEntry>,
     /// Live grants, by name.
@@ -78,6 +84,58 @@ pub struct ToolEntry {
     pub required_trust: Trust,
     /// What a call does to the world.
     pub side_effect: SideEffect,
+    /// Scopes that a token needs for a call, beside those that every request needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+}
+
+/// The server as an OAuth resource server (RFC 9728).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OAuthEntry {
+    /// The server's URL: its name for authorization servers, and the audience of tokens where an issuer names none.
+    pub resource: String,
+    /// Scopes that every request needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub required_scopes: Vec<String>,
+    /// Whose tokens are taken.
+    pub issuers: Vec<IssuerEntry>,
+}
+
+/// An issuer of tokens, with its claims' names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IssuerEntry {
+    /// The `iss` of its tokens.
+    pub url: String,
+    /// Audiences that are taken, at least one.
+    pub audiences: Vec<String>,
+    /// Where its keys are; discovered when absent (RFC 8414, OpenID Connect Discovery).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<String>,
+    /// The claim with the person.
+    pub human: String,
+    /// The claim with the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// The claim with the team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+    /// The claim with the scopes.
+    pub scopes: String,
+}
+
+/// Who may say who calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyEntry {
+    /// Networks in CIDR notation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<String>,
+    /// Pods are named by their labels as well: the NetworkPolicy admits them, and the gateway cannot know their
+    /// addresses.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_labels: bool,
 }
 
 /// A grant, with the policies' ceilings already applied.

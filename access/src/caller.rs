@@ -130,6 +130,19 @@ impl Identity {
     }
 }
 
+/// The user name of a service account.
+pub fn account_user(account: &ServiceAccountRef) -> String {
+    format!(
+        "system:serviceaccount:{}:{}",
+        account.namespace, account.name
+    )
+}
+
+/// The audience that a service account's token must be made for to be taken by a server with `auth.mode: kubernetes`.
+pub fn token_audience(namespace: &str, server: &str) -> String {
+    format!("kubectl-mcp/{namespace}/{server}")
+}
+
 impl std::fmt::Display for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let whole = Subject {
@@ -186,6 +199,41 @@ impl Caller {
             }),
         }
     }
+}
+
+/// The caller with the session whose token came beside its own identity (`sessionIDHeader`).
+///
+/// The session must be of the same principal. It may add an agent and a team where the caller says none, but never
+/// say another one, and its teams count for denials.
+pub fn join_session(caller: Caller, session: Caller) -> Result<Caller, Reason> {
+    let (own, other) = (&caller.identity, &session.identity);
+    let same_principal = own.issuer == other.issuer
+        && own.human == other.human
+        && own.service_account == other.service_account
+        && (own.human.is_some() || own.service_account.is_some());
+    let agrees = |own: &Option<String>, other: &Option<String>| {
+        own.is_none() || other.is_none() || own == other
+    };
+    if !same_principal || !agrees(&own.agent, &other.agent) || !agrees(&own.team, &other.team) {
+        return Err(Reason::SessionOfAnother);
+    }
+    let mut identity = caller.identity;
+    let other = session.identity;
+    identity.agent = identity.agent.or(other.agent);
+    identity.team = identity.team.or(other.team);
+    identity.groups = union(identity.groups, other.groups);
+    identity.teams = union(identity.teams, other.teams);
+    Ok(Caller {
+        identity,
+        session: session.session,
+    })
+}
+
+fn union(mut all: Vec<String>, more: Vec<String>) -> Vec<String> {
+    all.extend(more);
+    all.sort();
+    all.dedup();
+    all
 }
 
 fn same(wanted: Option<&String>, have: Option<&String>) -> bool {

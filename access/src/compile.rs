@@ -45,6 +45,8 @@ pub fn compile(
         audit_url: settings.audit_url.clone(),
         audit_redact: settings.audit_redact.clone(),
         limits: settings.limits.clone(),
+        oauth: settings.oauth.clone(),
+        proxies: settings.proxies.clone(),
         tools: tools(server),
         grants: grants
             .iter()
@@ -64,12 +66,14 @@ fn tools(server: &MCPServer) -> Vec<ToolEntry> {
             name: tool.name.clone(),
             required_trust: tool.required_trust.unwrap_or_default(),
             side_effect: tool.side_effect.unwrap_or_default(),
+            scopes: sorted(&tool.scopes),
         };
         tools
             .entry(&tool.name)
             .and_modify(|known| {
                 known.required_trust = known.required_trust.max(entry.required_trust);
                 known.side_effect = known.side_effect.max(entry.side_effect);
+                known.scopes = sorted(&[known.scopes.as_slice(), &entry.scopes].concat());
             })
             .or_insert(entry);
     }

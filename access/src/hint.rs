@@ -2,7 +2,7 @@
 //!
 //! Names come from requests, so they are shown with their control characters escaped and quoted for a shell.
 
-use api::{SideEffect, Trust};
+use api::{AuthMode, SideEffect, Trust};
 
 use crate::decide::{Item, Judge};
 use crate::reason::Reason;
@@ -84,7 +84,31 @@ pub(crate) fn of_denial(
 }
 
 /// What a caller without a valid identity is told.
-pub fn of_identity(reason: Reason, namespace: &str, server: &str) -> (String, Option<String>) {
+pub fn of_identity(
+    reason: Reason,
+    auth: AuthMode,
+    namespace: &str,
+    server: &str,
+) -> (String, Option<String>) {
+    let asked = match auth {
+        AuthMode::Session | AuthMode::None => None,
+        AuthMode::OAuth => Some(
+            "this server asks for an OAuth access token: its protected resource metadata names the issuers",
+        ),
+        AuthMode::Kubernetes => Some("this server asks for a token of a service account"),
+        AuthMode::Header => Some("this server takes the word of its trusted proxies only"),
+    };
+    // A session is no identity in these modes, so no command of ours gives one.
+    if let (Some(asked), Reason::MissingBearerToken) = (asked, reason) {
+        let command = (auth == AuthMode::Kubernetes).then(|| {
+            let audience = crate::caller::token_audience(namespace, server);
+            format!(
+                "kubectl create token SERVICE_ACCOUNT --audience {}",
+                quoted(&audience)
+            )
+        });
+        return (asked.to_owned(), command);
+    }
     let create = Some(format!(
         "kubectl mcp session create --server {} -n {}",
         quoted(server),
@@ -96,9 +120,32 @@ pub fn of_identity(reason: Reason, namespace: &str, server: &str) -> (String, Op
                 .to_owned(),
             create,
         ),
+        Reason::InvalidToken if asked.is_some() => ("the token is not valid".to_owned(), None),
         Reason::InvalidToken => (
             "the token belongs to no session of this server".to_owned(),
             create,
+        ),
+        Reason::SessionOfAnother => (
+            "the session belongs to somebody else than the caller".to_owned(),
+            None,
+        ),
+        Reason::UntrustedProxy => (
+            "the request did not come from one of the server's trusted proxies".to_owned(),
+            None,
+        ),
+        Reason::MissingIdentity => (
+            "the proxy must say who calls, in one header with a person or a team".to_owned(),
+            None,
+        ),
+        Reason::DuplicateIdentity => (
+            "each header with the caller's identity must stand once, with a value that can be read"
+                .to_owned(),
+            None,
+        ),
+        Reason::IssuerUnavailable => (
+            "the keys of the token's issuer cannot be had now, so nobody can tell whether it is genuine"
+                .to_owned(),
+            None,
         ),
         Reason::SessionRevoked => ("the session was revoked".to_owned(), create),
         Reason::SessionExpired => ("the session has expired".to_owned(), create),

@@ -18,8 +18,14 @@ pub mod reason;
 pub mod settings;
 pub mod status;
 
-pub use bundle::{Bundle, BundleError, GrantEntry, RuleEntry, SessionEntry, ToolEntry};
-pub use caller::{Caller, CallerSession, Identity, authenticate, token_hash};
+pub use bundle::{
+    Bundle, BundleError, GrantEntry, IssuerEntry, OAuthEntry, ProxyEntry, RuleEntry, SessionEntry,
+    ToolEntry,
+};
+pub use caller::{
+    Caller, CallerSession, Identity, account_user, authenticate, join_session, token_audience,
+    token_hash,
+};
 pub use compile::compile;
 pub use decide::{Item, Judge, Verdict, decide};
 pub use explain::{Explanation, Outcome, Step, explain};

@@ -40,8 +40,18 @@ reasons! {
     SessionRevoked => "session_revoked",
     /// The session is over.
     SessionExpired => "session_expired",
-    /// The server's auth mode is not served by this gateway.
-    AuthModeUnavailable => "auth_mode_unavailable",
+    /// The session token is of somebody else than the caller.
+    SessionOfAnother => "session_of_another",
+    /// The keys of the token's issuer could not be had, so nobody can tell whether it is genuine.
+    IssuerUnavailable => "issuer_unavailable",
+    /// The token lacks scopes that the operation needs.
+    InsufficientScope => "insufficient_scope",
+    /// The request did not come from a proxy that may say who calls.
+    UntrustedProxy => "untrusted_proxy",
+    /// The trusted proxy did not say who calls, or not clearly.
+    MissingIdentity => "missing_identity",
+    /// A header with the caller's identity stands twice, or cannot be read.
+    DuplicateIdentity => "duplicate_identity",
     /// No live grant speaks of the caller.
     NoMatchingGrant => "no_matching_grant",
     /// A matching grant denies the tool.

@@ -8,6 +8,7 @@ use api::{AuditSink, AuthMode, Decision, PolicyMode, TeamMapping, Trust};
 use rules::Effective;
 use serde::{Deserialize, Serialize};
 
+use crate::bundle::{IssuerEntry, OAuthEntry, ProxyEntry};
 use crate::limits::Limits;
 
 /// The effective settings of one server.
@@ -47,6 +48,10 @@ pub struct Settings {
     pub audit_redact: Vec<String>,
     /// How much may be called.
     pub limits: Limits,
+    /// The server as an OAuth resource server, with mode oauth.
+    pub oauth: Option<OAuthEntry>,
+    /// Who may say who calls, with mode header.
+    pub proxies: Option<ProxyEntry>,
 }
 
 impl From<&Effective> for Settings {
@@ -103,6 +108,8 @@ impl From<&Effective> for Settings {
             audit_url: effective.audit_url.clone(),
             audit_redact: effective.audit_redact.clone(),
             limits: Limits::from(effective),
+            oauth: oauth(effective),
+            proxies: proxies(effective),
             ..settings
         }
     }
@@ -129,6 +136,8 @@ impl Settings {
             audit_url: None,
             audit_redact: Vec::new(),
             limits: Limits::default(),
+            oauth: None,
+            proxies: None,
         }
     }
 
@@ -144,6 +153,47 @@ impl Settings {
         teams.dedup();
         teams
     }
+}
+
+/// The server as an OAuth resource server: named by its public URL, or by the one inside the cluster where it has no
+/// host of its own.
+fn oauth(effective: &Effective) -> Option<OAuthEntry> {
+    let given = effective.auth.oauth.as_ref()?;
+    let resource = effective
+        .public_url()
+        .unwrap_or_else(|| effective.internal_url());
+    let issuers = given.issuers.iter().map(|issuer| {
+        let claims = issuer.claims.clone().unwrap_or_default();
+        IssuerEntry {
+            url: issuer.url.clone(),
+            audiences: if issuer.audiences.is_empty() {
+                vec![resource.clone()]
+            } else {
+                issuer.audiences.clone()
+            },
+            keys: issuer.jwks_url.clone(),
+            human: claims.human.unwrap_or_else(|| "sub".to_owned()),
+            agent: claims.agent,
+            team: claims.team,
+            scopes: claims.scopes.unwrap_or_else(|| "scope".to_owned()),
+        }
+    });
+    Some(OAuthEntry {
+        issuers: issuers.collect(),
+        required_scopes: given.required_scopes.clone(),
+        resource,
+    })
+}
+
+fn proxies(effective: &Effective) -> Option<ProxyEntry> {
+    let given = &effective.auth.trusted_proxies;
+    (!given.is_empty()).then(|| ProxyEntry {
+        networks: given
+            .iter()
+            .filter_map(|proxy| proxy.cidr.clone())
+            .collect(),
+        by_labels: given.iter().any(|proxy| proxy.cidr.is_none()),
+    })
 }
 
 /// Names of the headers that carry identity, without regard to case.

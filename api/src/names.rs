@@ -77,6 +77,8 @@ pub const VOLUME_PREFIX: &str = "kubectl-mcp-";
 pub const BUNDLE_KEY: &str = "access.json";
 /// The header that carries a session token through the API server's service proxy, which strips `Authorization`.
 pub const SESSION_TOKEN_HEADER: &str = "x-mcp-session-token";
+/// Where clients find the metadata of an OAuth resource; the resource's path follows (RFC 9728, 3).
+pub const PROTECTED_RESOURCE: &str = "/.well-known/oauth-protected-resource";
 /// What a session token begins with, so that secret scanners can find a leaked one.
 pub const SESSION_TOKEN_PREFIX: &str = "mcps_";
 

@@ -5,6 +5,7 @@
 
 use access::Reason;
 use http::StatusCode;
+use http::header::HeaderValue;
 use serde_json::json;
 
 use crate::protocol::{Era, code};
@@ -26,6 +27,8 @@ pub struct Answer {
     pub retry_after: Option<u64>,
     /// More members of `data`.
     pub data: serde_json::Map<String, serde_json::Value>,
+    /// What `WWW-Authenticate` says, where it is not the plain challenge of a session token.
+    pub challenge: Option<HeaderValue>,
 }
 
 impl Answer {
@@ -39,6 +42,7 @@ impl Answer {
             hint: None,
             retry_after: None,
             data: serde_json::Map::new(),
+            challenge: None,
         }
     }
 
@@ -60,20 +64,6 @@ impl Answer {
             reason,
             message,
         )
-    }
-
-    /// 401: the caller is not known.
-    pub fn unauthenticated(reason: Reason, namespace: &str, server: &str) -> Self {
-        let (message, hint) = access::hint::of_identity(reason, namespace, server);
-        let status = if reason == Reason::DuplicateToken {
-            StatusCode::BAD_REQUEST
-        } else {
-            StatusCode::UNAUTHORIZED
-        };
-        Self {
-            hint,
-            ..Self::new(status, code::UNAUTHENTICATED, reason, message)
-        }
     }
 
     /// 200: the caller is known, and may not do this.
@@ -146,11 +136,23 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
+    use api::AuthMode;
+
     use super::*;
 
     #[test]
     fn the_id_is_repeated_as_it_was_sent() {
-        let answer = Answer::unauthenticated(Reason::InvalidToken, "team-a", "weather");
+        let (message, hint) =
+            access::hint::of_identity(Reason::InvalidToken, AuthMode::Session, "team-a", "weather");
+        let answer = Answer {
+            hint,
+            ..Answer::new(
+                StatusCode::UNAUTHORIZED,
+                code::UNAUTHENTICATED,
+                Reason::InvalidToken,
+                message,
+            )
+        };
         let body: serde_json::Value =
             serde_json::from_slice(&answer.body(Some("\"a\\u0062\""))).unwrap();
         assert_eq!(body["id"], "ab");

@@ -114,6 +114,9 @@ pub struct Serve {
     /// How long to serve on after SIGTERM, in seconds.
     #[arg(long, env = "MCP_GATEWAY_DRAIN_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=300))]
     pub drain_seconds: u64,
+    /// Let issuers of tokens be asked by plain http on loopback. For tests and development only.
+    #[arg(long, hide = true)]
+    pub insecure_issuers: bool,
     /// Logs, on stderr. Audit lines go to stdout.
     #[command(flatten)]
     pub log: daemon::log::LogArgs,

@@ -185,7 +185,9 @@ impl Exchange {
         if let Some(seconds) = answer.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if answer.status == StatusCode::UNAUTHORIZED {
+        if let Some(challenge) = answer.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        } else if answer.status == StatusCode::UNAUTHORIZED {
             let value = if reason == Reason::MissingBearerToken {
                 r#"Bearer realm="kubectl-mcp""#
             } else {

@@ -6,6 +6,7 @@
 //! One exception: a token that came through the API server's service proxy brings that proxy's `Host`. There, identity
 //! is asked in the place of `Host`, before the path: who has neither gets no further.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use access::{Judge, Reason};
@@ -32,7 +33,7 @@ use crate::message::{self, Kind, Message};
 use crate::metrics::Metrics;
 use crate::policy::{Store, View};
 use crate::protocol::{Era, LEGACY, MODERN, Method, Names, code};
-use crate::reply::{allow_origin, no_answer, preflight, reply};
+use crate::reply::{allow_origin, no_answer, preflight, public_json, reply};
 use crate::seal::Sealer;
 use crate::trace::{self, Tracer};
 use crate::upstream::Upstream;
@@ -46,6 +47,8 @@ pub struct Gateway {
     pub upstream: Upstream,
     /// Session ids.
     pub sealer: Sealer,
+    /// Keys and tokens.
+    pub memory: identity::Memory,
     /// Audit lines.
     pub audit: Arc<Audit>,
     /// Spans, if they go anywhere.
@@ -64,12 +67,16 @@ pub struct Gateway {
     pub server: Arc<str>,
 }
 
-/// Answers one request. Never fails: whatever goes wrong is an answer.
-pub async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<ReplyBody> {
+/// Answers one request from `peer`. Never fails: whatever goes wrong is an answer.
+pub async fn handle(
+    gateway: Arc<Gateway>,
+    request: Request<Incoming>,
+    peer: IpAddr,
+) -> Response<ReplyBody> {
     gateway.metrics.begun();
     let mut exchange = Exchange::new(&gateway, &request);
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let result = Box::pin(run(&gateway, request, &mut exchange)).await;
+    let result = Box::pin(run(&gateway, request, peer, &mut exchange)).await;
     let mut response = match result {
         Ok(response) => response,
         Err(refusal) => exchange.refused(*refusal),
@@ -105,6 +112,7 @@ pub async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) -> Respon
 async fn run(
     gateway: &Arc<Gateway>,
     request: Request<Incoming>,
+    peer: IpAddr,
     exchange: &mut Exchange,
 ) -> Step<Response<ReplyBody>> {
     let Some(view) = gateway.store.view() else {
@@ -120,9 +128,13 @@ async fn run(
         check_host(&request, &view)?;
     }
     check_origin(request.headers(), &view)?;
+    if !proxied && let Some(response) = metadata(&request, &view)? {
+        exchange.allowed(Reason::MethodAllowed);
+        return Ok(response);
+    }
     // A page behind a rebound name can send the proxy's header, but no valid token in it.
     let early = if proxied {
-        Some(identified(request.headers(), &view)?)
+        Some(identified(gateway, request.headers(), peer, &view).await?)
     } else {
         None
     };
@@ -139,7 +151,7 @@ async fn run(
     }
     let known = match early {
         Some(known) => known,
-        None => identified(request.headers(), &view)?,
+        None => identified(gateway, request.headers(), peer, &view).await?,
     };
     exchange.known(&known);
     match *request.method() {
@@ -151,17 +163,28 @@ async fn run(
     }
 }
 
-fn identified(headers: &HeaderMap, view: &View) -> Step<Known> {
-    let bundle = &view.bundle;
-    identity::identify(headers, view, Timestamp::now()).or_else(|reason| {
-        refuse(match reason {
-            Reason::AuthModeUnavailable => Answer::unavailable(
-                reason,
-                format!("this gateway does not serve auth mode {} yet", bundle.auth),
-            ),
-            _ => Answer::unauthenticated(reason, &bundle.namespace, &bundle.server),
-        })
-    })
+async fn identified(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    peer: IpAddr,
+    view: &View,
+) -> Step<Known> {
+    identity::identify(&gateway.memory, headers, peer, view, Timestamp::now())
+        .await
+        .or_else(|error| refuse(identity::refusal(&error, view)))
+}
+
+/// The metadata of an OAuth resource, which everybody may read (RFC 9728).
+fn metadata(request: &Request<Incoming>, view: &View) -> Step<Option<Response<ReplyBody>>> {
+    let resource = view.trust.oauth.as_ref();
+    let Some(document) = resource.and_then(|found| found.metadata.at(request.uri().path())) else {
+        return Ok(None);
+    };
+    match *request.method() {
+        Verb::GET | Verb::HEAD => Ok(Some(public_json(document))),
+        Verb::OPTIONS => Ok(Some(preflight())),
+        _ => refuse(not_allowed("GET is")),
+    }
 }
 
 fn check_host(request: &Request<Incoming>, view: &View) -> Step<()> {
@@ -434,7 +457,10 @@ fn check_access(
             return refuse(Answer::denied(&verdict));
         }
     }
-    Ok(())
+    match identity::lacking_scopes(known, &items, view) {
+        Some(answer) => refuse(answer),
+        None => Ok(()),
+    }
 }
 
 /// Puts the server's own session id in place of the sealed one.

@@ -113,9 +113,10 @@ pub(crate) async fn reply(
         }
         (false, _) => ReplyBody::relay(incoming),
     };
-    let body = match known.hash {
-        Some(hash) if stream => body.watched(session_end(Arc::clone(&gateway.store), hash)),
-        Some(_) | None => body,
+    let body = if stream {
+        watched(body, gateway, known)
+    } else {
+        body
     };
     let mut response = Response::new(body);
     *response.status_mut() = parts.status;
@@ -175,6 +176,37 @@ async fn filtered_json(
     }
 }
 
+/// A stream that ends with the session or the signed token by which its caller is known.
+fn watched(body: ReplyBody, gateway: &Gateway, known: Known) -> ReplyBody {
+    let session = known
+        .hash
+        .map(|hash| session_end(Arc::clone(&gateway.store), hash));
+    let token = known.token.map(|token| token_end(token.until));
+    match (session, token) {
+        (None, None) => body,
+        (Some(end), None) | (None, Some(end)) => body.watched(end),
+        (Some(session), Some(token)) => body.watched(Box::pin(async {
+            futures::future::select(session, token).await;
+        })),
+    }
+}
+
+/// Resolves when a signed token is over.
+fn token_end(until: Timestamp) -> Watchdog {
+    Box::pin(async move {
+        loop {
+            let left = Duration::try_from(until.duration_since(Timestamp::now()));
+            match left {
+                // The clock that tokens go by may be set, so it is looked at now and then.
+                Ok(left) if !left.is_zero() => {
+                    tokio::time::sleep(left.min(Duration::from_secs(3600))).await;
+                }
+                Ok(_) | Err(_) => return,
+            }
+        }
+    })
+}
+
 /// Resolves when the session behind `hash` is revoked, over or gone.
 fn session_end(store: Arc<Store>, hash: String) -> Watchdog {
     Box::pin(async move {
@@ -204,6 +236,21 @@ pub(crate) fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
         header::ACCESS_CONTROL_EXPOSE_HEADERS,
         HeaderValue::from_static("Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate"),
     );
+}
+
+/// A document that everybody may read.
+pub(crate) fn public_json(document: Bytes) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::full(document));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=60"),
+    );
+    response
 }
 
 /// The answer to a browser that asks whether it may call.

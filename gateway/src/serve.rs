@@ -22,6 +22,7 @@ use crate::audit::Audit;
 use crate::bridge::stdio::Stdio;
 use crate::bridge::{self, Bridge};
 use crate::handshake::{self, Inventory};
+use crate::identity::Memory;
 use crate::limits::{self, Limits, shared::Shared};
 use crate::metrics::Metrics;
 use crate::pipeline::{self, Gateway};
@@ -92,6 +93,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         limits,
         upstream,
         sealer: Sealer::new()?,
+        memory: Memory::new(args.insecure_issuers),
         audit: Arc::new(audit),
         tracer,
         metrics,
@@ -242,7 +244,7 @@ async fn connection(
     }
     let service = service_fn(move |request| {
         let gateway = Arc::clone(&gateway);
-        async move { Ok::<_, Infallible>(pipeline::handle(gateway, request).await) }
+        async move { Ok::<_, Infallible>(pipeline::handle(gateway, request, peer.ip()).await) }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{
-    AuditSink, AuthMode, Decision, MCPServer, MCPServerSpec, PinMode, PolicyMode, RateLimit,
-    RolloutStrategy, StdioScope, TeamMapping, Transport, Trust, duration,
+    AuditSink, AuthMode, Decision, MCPServer, MCPServerSpec, OAuth, PinMode, PolicyMode, RateLimit,
+    RolloutStrategy, StdioScope, TeamMapping, Transport, Trust, TrustedProxy, duration,
 };
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -168,6 +168,10 @@ pub struct Auth {
     pub session_id_header: String,
     /// Header with the bearer token.
     pub token_header: String,
+    /// Issuers and scopes, with mode oauth.
+    pub oauth: Option<OAuth>,
+    /// Who may set the identity headers; empty but with mode header.
+    pub trusted_proxies: Vec<TrustedProxy>,
 }
 
 /// What happens to a call.
@@ -219,6 +223,26 @@ pub struct Access {
 }
 
 impl Effective {
+    /// The URL for callers from outside, where the server has a host: also its name as an OAuth resource.
+    pub fn public_url(&self) -> Option<String> {
+        let route = self.ingress.as_ref()?;
+        let host = route.host.as_ref()?;
+        let scheme = if route.tls_secret.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        Some(format!("{scheme}://{host}{}", route.path))
+    }
+
+    /// The URL for callers from inside the cluster.
+    pub fn internal_url(&self) -> String {
+        format!(
+            "http://{}.{}.svc:{}/mcp",
+            self.name, self.namespace, self.service_port
+        )
+    }
+
     /// The route that the server claims.
     pub fn route(&self) -> Option<Route> {
         self.ingress.as_ref().map(|ingress| Route {
@@ -489,8 +513,15 @@ fn gateway(spec: &MCPServerSpec, policies: &PolicySet) -> Gateway {
 fn auth(spec: &MCPServerSpec) -> Auth {
     let given = spec.auth.clone().unwrap_or_default();
     let header = |own: Option<String>, default: &str| own.unwrap_or_else(|| default.to_owned());
+    let mode = given.mode.unwrap_or_default();
     Auth {
-        mode: given.mode.unwrap_or_default(),
+        mode,
+        oauth: given.oauth.filter(|_| mode == AuthMode::OAuth),
+        trusted_proxies: if mode == AuthMode::Header {
+            given.trusted_proxies
+        } else {
+            Vec::new()
+        },
         human_id_header: header(given.human_id_header, "X-MCP-Human-ID"),
         agent_id_header: header(given.agent_id_header, "X-MCP-Agent-ID"),
         team_id_header: header(given.team_id_header, "X-MCP-Team-ID"),

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use access::{Bundle, BundleError};
+use access::{Bundle, BundleError, HeaderNames};
 use api::names::SESSION_TOKEN_HEADER;
 use arc_swap::ArcSwapOption;
 use http::header::{AUTHORIZATION, HeaderName};
 
 use crate::audit::redact::Redaction;
+use crate::identity;
 use crate::limits::bucket::Rate;
 use crate::metrics::{Metrics, ReloadResult};
 
@@ -29,12 +30,16 @@ pub struct View {
     pub token: HeaderName,
     /// Headers in which the verified identity is told to the server: human, agent, team.
     pub identity: [HeaderName; 3],
+    /// The header of a session token beside another identity.
+    pub session: HeaderName,
     /// Every header that carries identity, and therefore never comes from a caller.
     pub secret: Vec<HeaderName>,
     /// What is left out of audit lines.
     pub redaction: Redaction,
     /// Rate limits.
     pub rates: Vec<Rate>,
+    /// Whose word about callers is taken.
+    pub trust: identity::Trust,
     hosts: HashSet<String>,
 }
 
@@ -55,6 +60,9 @@ pub enum Error {
     /// A header name in it is none.
     #[error("the access bundle names a header {0:?}, which cannot be one")]
     Header(String),
+    /// A network in it is none.
+    #[error("the access bundle names a network {0:?}, which is none")]
+    Network(String),
 }
 
 /// Where a bundle comes from.
@@ -89,12 +97,21 @@ impl View {
             header(&names.agent)?,
             header(&names.team)?,
         ];
+        let session = header(&names.session)?;
         let mut secret = vec![
             token.clone(),
-            header(&names.session)?,
+            session.clone(),
             HeaderName::from_static(SESSION_TOKEN_HEADER),
         ];
         secret.extend(identity.clone());
+        // A server may read the usual names whatever this one calls them.
+        let usual = HeaderNames::default();
+        for name in [&usual.session, &usual.human, &usual.agent, &usual.team] {
+            let name = header(name)?;
+            if !secret.contains(&name) {
+                secret.push(name);
+            }
+        }
         let (server, namespace) = (&bundle.server, &bundle.namespace);
         let own =
             ["", ".svc", ".svc.cluster.local"].map(|end| format!("{server}.{namespace}{end}"));
@@ -106,7 +123,9 @@ impl View {
             rates: Rate::all(&bundle),
             token,
             identity,
+            session,
             secret,
+            trust: identity::Trust::new(&bundle).map_err(Error::Network)?,
             hosts,
             bundle,
         })

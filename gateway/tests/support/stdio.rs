@@ -94,14 +94,7 @@ impl Stand {
             .chain(flags)
             .copied()
             .collect();
-        let stand = Self::launch(
-            world,
-            folder,
-            &flags,
-            Some(server),
-            None,
-            &Extra::default(),
-        );
+        let stand = Self::launch(world, folder, &flags, Some(server), None, &Extra::default());
         stand
             .until("the gateway is ready", || async {
                 stand.admin("/readyz").await.status == StatusCode::OK

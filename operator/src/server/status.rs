@@ -215,11 +215,8 @@ fn observed(
         phase: Some(phase),
         message,
         observed_generation: generation,
-        url: public_url(valid),
-        internal_url: Some(format!(
-            "http://{}.{}.svc:{}/mcp",
-            effective.name, effective.namespace, effective.service_port
-        )),
+        url: effective.public_url(),
+        internal_url: Some(effective.internal_url()),
         image: effective.image.clone(),
         transport: Some(effective.transport),
         policy_revision: applied.revision.clone(),
@@ -238,17 +235,6 @@ fn observed(
         policy_ready,
         conditions: conditions::merge(&before.conditions, wanted, generation, Timestamp::now()),
     }
-}
-
-fn public_url(valid: &Valid) -> Option<String> {
-    let route = valid.effective.ingress.as_ref()?;
-    let host = route.host.as_ref()?;
-    let scheme = if route.tls_secret.is_some() {
-        "https"
-    } else {
-        "http"
-    };
-    Some(format!("{scheme}://{host}{}", route.path))
 }
 
 fn deployment_condition(valid: &Valid, applied: &Applied, pods: &[Arc<Pod>]) -> Wanted {

@@ -2,7 +2,6 @@
 
 use api::{AuthMode, MCPPolicySpec};
 
-use super::not_yet_supported::supports;
 use super::{Class, Context, Meta, Need, Plain, Report, SERVER};
 
 pub(crate) const RULE: Plain = Plain {
@@ -28,8 +27,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
         let draft = report.at("spec.auth.mode").given(mode);
         draft.must(format!("must be a mode that MCPPolicy '{policy}' allows"));
         let fits = |mode: &AuthMode| {
-            supports("auth.mode", &mode.to_string())
-                && !context.selected().any(|spec| modes_of(spec).is_some_and(|modes| !modes.contains(mode)))
+            !context.selected().any(|spec| modes_of(spec).is_some_and(|modes| !modes.contains(mode)))
         };
         draft.hint(match modes.iter().find(|mode| fits(mode)) {
             Some(mode) => format!("mode: {mode}"),

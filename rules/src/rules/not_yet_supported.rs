@@ -1,5 +1,6 @@
 //! MCP0320 not-yet-supported: a field of the schema, or a whole kind, whose behaviour this version does not have yet.
 
+use api::AuthMode;
 use serde_json::Value;
 
 use super::{Class, Context, Kind, Meta, Plain, Report};
@@ -11,35 +12,27 @@ pub(crate) const RULE: Plain = Plain {
 };
 
 /// Fields without behaviour, whatever they say.
-const SERVER_FIELDS: [&str; 10] = [
-    "toolSelector", "remote", "gatewayRef", "podTemplate", "permissionProfile", "auth.oauth",
-    "auth.trustedProxies", "rollout.canary",
-    "autoscaling", "networkPolicy.egressTo",
+const SERVER_FIELDS: [&str; 8] = [
+    "toolSelector", "remote", "gatewayRef", "podTemplate", "permissionProfile", "rollout.canary", "autoscaling",
+    "networkPolicy.egressTo",
 ];
 /// Fields that may only say these words.
-const SERVER_WORDS: [(&str, &[&str]); 5] = [
+const SERVER_WORDS: [(&str, &[&str]); 4] = [
     ("transport", &["streamable-http", "stdio"]),
     ("protocol.translate", &["never"]),
-    ("auth.mode", &["session", "none"]),
     ("policy.pins", &["off"]),
     ("rollout.strategy", &["RollingUpdate", "Recreate"]),
 ];
 /// Fields of other kinds that this version does not act upon.
-const GRANT_FIELDS: [&str; 1] = ["subject.issuer"];
-const SESSION_FIELDS: [&str; 2] = ["upstreamTokenSecretRef", "subject.issuer"];
+const SESSION_FIELDS: [&str; 1] = ["upstreamTokenSecretRef"];
 const POLICY_FIELDS: [&str; 5] = [
     "registry.credentialsSecretRef", "registry.mirror", "images.catalogOnly", "images.catalogs", "egress",
 ];
 
-/// Whether this version has the behaviour that a field asks for by a word.
-pub(super) fn supports(field: &str, word: &str) -> bool {
-    SERVER_WORDS.iter().all(|(judged, supported)| *judged != field || supported.contains(&word))
-}
-
 fn check(context: &Context<'_>, report: &mut Report) {
     let fields: &[&str] = match context.kind {
         Kind::Server => &SERVER_FIELDS,
-        Kind::Grant => &GRANT_FIELDS,
+        Kind::Grant => &[],
         Kind::Session => &SESSION_FIELDS,
         Kind::Policy => &POLICY_FIELDS,
         Kind::Tool | Kind::Prompt | Kind::Resource | Kind::Registry => return unserved(context.kind, report),
@@ -49,7 +42,7 @@ fn check(context: &Context<'_>, report: &mut Report) {
             refuse(&format!("spec.{field}"), report);
         }
     }
-    if let Some((spec, _)) = context.server() {
+    if let Some((spec, effective)) = context.server() {
         if spec.session.as_ref().is_some_and(|session| session.idle_timeout.is_some()) {
             refuse("spec.session.idleTimeout", report);
         }
@@ -58,8 +51,11 @@ fn check(context: &Context<'_>, report: &mut Report) {
             if tool.pin.is_some() {
                 refuse(&format!("spec.tools[{index}].pin"), report);
             }
-            if !tool.scopes.is_empty() {
-                refuse(&format!("spec.tools[{index}].scopes"), report);
+            if !tool.scopes.is_empty() && effective.auth.mode != AuthMode::OAuth {
+                report
+                    .at(format!("spec.tools[{index}].scopes"))
+                    .must("must not be set: only a token of auth.mode oauth has scopes, so nothing would come of it")
+                    .hint("take it away, or set auth.mode to oauth");
             }
         }
     }
