@@ -13,6 +13,8 @@
     reason = "clippy knows only test functions as tests"
 )]
 
+pub mod issuer;
+pub mod recorder;
 pub mod sink;
 pub mod stdio;
 pub mod upstream;
@@ -85,6 +87,8 @@ pub struct World {
     pub server: MCPServer,
     pub grants: Vec<MCPAccessGrant>,
     pub sessions: Vec<MCPAgentSession>,
+    /// More flags of the gateway.
+    pub flags: Vec<&'static str>,
     sequence: u64,
 }
 
@@ -110,6 +114,7 @@ impl World {
             server,
             grants: Vec::new(),
             sessions: Vec::new(),
+            flags: Vec::new(),
             sequence: 0,
         };
         world.session("alice");
@@ -322,6 +327,7 @@ impl Stand {
         let mut child = command
             .args(["--namespace", &world.settings.namespace, "--server", SERVER])
             .args(["--log-format", "text", "--drain-seconds", "0"])
+            .args(&world.flags)
             .arg("--listen")
             .arg(address.to_string())
             .arg("--admin")
@@ -414,6 +420,23 @@ impl Stand {
         let mut all = vec![("authorization", token.as_str())];
         all.extend(headers);
         whole(self.send(Method::POST, &all, body).await).await
+    }
+
+    /// Posts with these headers alone.
+    pub async fn ask(&self, headers: &[(&str, &str)], body: &str) -> Reply {
+        whole(self.send(Method::POST, headers, body).await).await
+    }
+
+    /// Asks for another path than that of the endpoint.
+    pub async fn at(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Reply {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::default()).unwrap();
+        whole(self.client.request(request).await.unwrap()).await
     }
 
     /// Initialises a legacy session.

@@ -27,6 +27,8 @@ pub struct Valid {
     pub gateway_image: String,
     /// Namespace whose pods may reach the admin port.
     pub system_namespace: String,
+    /// No other server is exposed on this one's host.
+    pub owns_host: bool,
     /// When a grant or session of the server next begins to count differently by the clock alone.
     pub next_expiry: Option<Timestamp>,
 }
@@ -82,6 +84,7 @@ pub fn validate(server: &MCPServer, context: &Context) -> Result<Valid, Rejected
             .clone()
             .unwrap_or_else(|| context.settings.gateway_image.clone()),
         system_namespace: context.settings.system_namespace.clone(),
+        owns_host: owns_host(&effective, context),
         next_expiry: next_expiry(context, &namespace, &name),
         server: server.clone(),
         effective,
@@ -128,6 +131,21 @@ fn older_servers(server: &MCPServer, context: &Context) -> Vec<rules::ServerFact
             rules::ServerFact::new(&other, &context.policy_set(&namespace))
         })
         .collect()
+}
+
+/// Whether no other server has this one's host. Asked only where it makes a difference.
+fn owns_host(effective: &Effective, context: &Context) -> bool {
+    let host = |effective: &Effective| effective.ingress.as_ref()?.host.clone();
+    let (Some(own), Some(_)) = (host(effective), &effective.auth.oauth) else {
+        return false;
+    };
+    let servers = context.caches.servers.state();
+    !servers.iter().any(|server| {
+        let namespace = server.namespace().unwrap_or_default();
+        let other = rules::effective(server, &context.policy_set(&namespace));
+        (other.namespace != effective.namespace || other.name != effective.name)
+            && host(&other).is_none_or(|host| host == own)
+    })
 }
 
 fn next_expiry(context: &Context, namespace: &str, server: &str) -> Option<Timestamp> {

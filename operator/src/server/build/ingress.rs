@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use api::names::PROTECTED_RESOURCE;
 use k8s_openapi::api::networking::v1::{
     HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule,
     IngressServiceBackend, IngressSpec, IngressTLS, ServiceBackendPort,
@@ -24,20 +25,7 @@ pub(super) fn ingress(valid: &Valid) -> Option<Ingress> {
             rules: Some(vec![IngressRule {
                 host: route.host.clone(),
                 http: Some(HTTPIngressRuleValue {
-                    paths: vec![HTTPIngressPath {
-                        path: Some(route.path.clone()),
-                        path_type: "Prefix".to_owned(),
-                        backend: IngressBackend {
-                            service: Some(IngressServiceBackend {
-                                name: effective.name.clone(),
-                                port: Some(ServiceBackendPort {
-                                    name: Some("http".to_owned()),
-                                    number: None,
-                                }),
-                            }),
-                            resource: None,
-                        },
-                    }],
+                    paths: paths(valid, &route.path),
                 }),
             }]),
             tls: route.tls_secret.clone().map(|secret| {
@@ -50,6 +38,34 @@ pub(super) fn ingress(valid: &Valid) -> Option<Ingress> {
         }),
         status: None,
     })
+}
+
+/// The endpoint, and with mode oauth the metadata that leads clients to the issuer (RFC 9728). The root form of the
+/// metadata's path says nothing of whose it is, so it is the server's only where no other has this host.
+fn paths(valid: &Valid, endpoint: &str) -> Vec<HTTPIngressPath> {
+    let path = |path: String, path_type: &str| HTTPIngressPath {
+        path: Some(path),
+        path_type: path_type.to_owned(),
+        backend: IngressBackend {
+            service: Some(IngressServiceBackend {
+                name: valid.effective.name.clone(),
+                port: Some(ServiceBackendPort {
+                    name: Some("http".to_owned()),
+                    number: None,
+                }),
+            }),
+            resource: None,
+        },
+    };
+    let mut paths = vec![path(endpoint.to_owned(), "Prefix")];
+    if valid.effective.auth.oauth.is_some() && valid.effective.gateway.enabled {
+        let own = endpoint.trim_end_matches('/');
+        paths.push(path(format!("{PROTECTED_RESOURCE}{own}"), "Exact"));
+        if valid.owns_host && !own.is_empty() {
+            paths.push(path(PROTECTED_RESOURCE.to_owned(), "Exact"));
+        }
+    }
+    paths
 }
 
 /// What a controller needs to be told so that plain HTTP and long streams pass. A class that is not known gets

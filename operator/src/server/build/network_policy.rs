@@ -1,9 +1,12 @@
 //! The NetworkPolicy: only the gateway's port is open, so that the server's own port cannot be reached past it. The
 //! admin port is open to the system namespace and to namespaces labelled for scraping.
 
-use api::names;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use api::{TrustedProxy, names};
 use k8s_openapi::api::networking::v1::{
-    NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
+    IPBlock, NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
     NetworkPolicySpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
@@ -12,12 +15,10 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::{Valid, entry_port, metadata, selector};
 
 pub(super) fn network_policy(valid: &Valid) -> NetworkPolicy {
-    let from = valid
-        .server
-        .spec
-        .network_policy
-        .as_ref()
-        .and_then(|policy| policy.ingress_from.clone());
+    let from = trusted_proxies(valid).or_else(|| {
+        let policy = valid.server.spec.network_policy.as_ref()?;
+        policy.ingress_from.clone()
+    });
     let mut ingress = vec![NetworkPolicyIngressRule {
         from,
         ports: Some(vec![port(entry_port(valid))]),
@@ -39,6 +40,38 @@ pub(super) fn network_policy(valid: &Valid) -> NetworkPolicy {
             ingress: Some(ingress),
             egress: None,
         }),
+    }
+}
+
+/// With mode header the gateway's port is open to the trusted proxies alone: nobody else's headers are believed.
+fn trusted_proxies(valid: &Valid) -> Option<Vec<NetworkPolicyPeer>> {
+    let proxies = &valid.effective.auth.trusted_proxies;
+    (!proxies.is_empty()).then(|| proxies.iter().map(peer).collect())
+}
+
+fn peer(proxy: &TrustedProxy) -> NetworkPolicyPeer {
+    let selector = |labels: &BTreeMap<String, String>| {
+        (!labels.is_empty()).then(|| LabelSelector {
+            match_labels: Some(labels.clone()),
+            ..LabelSelector::default()
+        })
+    };
+    NetworkPolicyPeer {
+        pod_selector: selector(&proxy.pod_labels),
+        namespace_selector: selector(&proxy.namespace_labels),
+        ip_block: proxy.cidr.as_deref().map(|cidr| IPBlock {
+            cidr: whole(cidr),
+            except: None,
+        }),
+    }
+}
+
+/// A network with its prefix length, which Kubernetes demands also of one address.
+fn whole(cidr: &str) -> String {
+    match cidr.parse() {
+        Ok(IpAddr::V4(address)) => format!("{address}/32"),
+        Ok(IpAddr::V6(address)) => format!("{address}/128"),
+        Err(_) => cidr.to_owned(),
     }
 }
 

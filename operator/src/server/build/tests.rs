@@ -35,6 +35,7 @@ fn valid(spec: &Value) -> Valid {
         },
         gateway_image: "gateway:1".to_owned(),
         system_namespace: "kubectl-mcp-system".to_owned(),
+        owns_host: true,
         next_expiry: None,
         server,
     }
@@ -52,6 +53,67 @@ fn a_minimal_server_is_hardened_and_behind_its_gateway() {
     insta::assert_yaml_snapshot!("ingress", prepared.ingress);
     insta::assert_yaml_snapshot!("network_policy", prepared.network_policy);
     insta::assert_yaml_snapshot!("role", prepared.role);
+}
+
+fn oauth() -> Value {
+    let mut spec = minimal();
+    spec["auth"] = json!({"mode": "oauth", "oauth": {"issuers": [{"url": "https://login.example.test"}]}});
+    spec
+}
+
+#[test]
+fn clients_find_the_metadata_of_an_oauth_server_at_its_host() {
+    let paths = |valid: &Valid| -> Vec<(String, String)> {
+        let spec = build(valid).ingress.unwrap().spec.unwrap();
+        let rule = spec.rules.unwrap().remove(0);
+        let paths = rule.http.unwrap().paths.into_iter();
+        paths.map(|path| (path.path_type, path.path.unwrap())).collect()
+    };
+    let pair = |kind: &str, path: &str| (kind.to_owned(), path.to_owned());
+    let endpoint = pair("Prefix", "/weather/mcp");
+    let metadata = pair("Exact", "/.well-known/oauth-protected-resource/weather/mcp");
+    let root = pair("Exact", "/.well-known/oauth-protected-resource");
+    let mut valid = valid(&oauth());
+    assert_eq!(paths(&valid), [endpoint.clone(), metadata.clone(), root]);
+    valid.owns_host = false;
+    assert_eq!(paths(&valid), [endpoint.clone(), metadata]);
+    valid.effective.auth.oauth = None;
+    assert_eq!(paths(&valid), [endpoint]);
+}
+
+#[test]
+fn an_oauth_server_is_named_by_its_url_and_takes_tokens_for_it() {
+    let settings = ::access::Settings::from(&valid(&oauth()).effective);
+    let found = settings.oauth.unwrap();
+    assert_eq!(found.resource, "http://mcp.example.test/weather/mcp");
+    assert_eq!(found.issuers[0].audiences, [found.resource.as_str()]);
+    assert_eq!((found.issuers[0].human.as_str(), found.issuers[0].scopes.as_str()), ("sub", "scope"));
+}
+
+#[test]
+fn with_headers_the_port_is_open_to_the_trusted_proxies_alone() {
+    let mut spec = minimal();
+    spec["networkPolicy"] = json!({"ingressFrom": [{"namespaceSelector": {}}]});
+    spec["auth"] = json!({"mode": "header", "trustedProxies": [
+        {"podLabels": {"app": "proxy"}, "namespaceLabels": {"team": "edge"}},
+        {"podLabels": {"app": "own"}},
+        {"cidr": "10.1.0.0/16"},
+        {"cidr": "10.2.0.7"},
+    ]});
+    let valid = valid(&spec);
+    let policy = serde_json::to_value(build(&valid).network_policy).unwrap();
+    assert_eq!(
+        policy["spec"]["ingress"][0]["from"],
+        json!([
+            {"podSelector": {"matchLabels": {"app": "proxy"}}, "namespaceSelector": {"matchLabels": {"team": "edge"}}},
+            {"podSelector": {"matchLabels": {"app": "own"}}},
+            {"ipBlock": {"cidr": "10.1.0.0/16"}},
+            {"ipBlock": {"cidr": "10.2.0.7/32"}},
+        ])
+    );
+    let proxies = ::access::Settings::from(&valid.effective).proxies.unwrap();
+    assert_eq!(proxies.networks, ["10.1.0.0/16", "10.2.0.7"]);
+    assert!(proxies.by_labels);
 }
 
 #[test]
