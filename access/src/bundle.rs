@@ -110,7 +110,7 @@ pub struct IssuerEntry {
     pub url: String,
     /// Audiences that are taken, at least one.
     pub audiences: Vec<String>,
-    /// Where its keys are; discovered when absent (RFC 8414, OpenID Connect Discovery).
+    /// Where its keys are; discovered when absent (RFC 8414, OIDC discovery).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<String>,
     /// The claim with the person.

@@ -270,3 +270,54 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(issuer: Option<&str>, human: Option<&str>, agent: Option<&str>) -> Caller {
+        let text = |text: &str| text.to_owned();
+        Caller {
+            identity: Identity {
+                human: human.map(text),
+                agent: agent.map(text),
+                issuer: issuer.map(text),
+                ..Identity::default()
+            },
+            session: None,
+        }
+    }
+
+    #[test]
+    fn a_session_joins_its_own_principal_only() {
+        let holder = |issuer, human, agent| {
+            let mut caller = caller(issuer, human, agent);
+            caller.identity.groups = vec!["sre".to_owned()];
+            caller.session = Some(CallerSession {
+                name: "s".to_owned(),
+                consented_trust: Trust::Low,
+                expires_at: Timestamp::MAX,
+            });
+            caller
+        };
+        let alice = caller(Some("i"), Some("alice"), None);
+        let joined =
+            join_session(alice.clone(), holder(Some("i"), Some("alice"), Some("a"))).unwrap();
+        assert_eq!(joined.identity.agent.as_deref(), Some("a"));
+        assert_eq!(joined.identity.groups, ["sre"]);
+        assert!(joined.session.is_some());
+        for (caller, holder) in [
+            (alice.clone(), holder(None, Some("alice"), None)),
+            (alice.clone(), holder(Some("j"), Some("alice"), None)),
+            (alice, holder(Some("i"), Some("bob"), None)),
+            (
+                caller(None, Some("alice"), Some("a")),
+                holder(None, Some("alice"), Some("b")),
+            ),
+            (caller(None, None, None), holder(None, None, None)),
+        ] {
+            let refused = join_session(caller, holder);
+            assert_eq!(refused, Err(Reason::SessionOfAnother));
+        }
+    }
+}

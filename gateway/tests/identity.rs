@@ -31,14 +31,25 @@ async fn unknown_keys_let_the_issuer_be_asked_once_and_not_once_for_each_request
     assert_eq!(reply.reason(), "upstream_unavailable");
     let before = issuer.asked();
     let flood = (0..200).map(|number| {
-        let token = format!("Bearer {}", issuer.token(&format!("no-{number}"), "alice", 600));
+        let token = format!(
+            "Bearer {}",
+            issuer.token(&format!("no-{number}"), "alice", 600)
+        );
         let stand = &stand;
         async move { stand.ask(&[("authorization", &token)], PING).await.status }
     });
     let answers = futures::future::join_all(flood).await;
-    assert!(answers.iter().all(|status| *status == StatusCode::UNAUTHORIZED));
+    assert!(
+        answers
+            .iter()
+            .all(|status| *status == StatusCode::UNAUTHORIZED)
+    );
     // One question is allowed every ten seconds; the flood is over in much less, but a machine may be slow.
-    assert!(issuer.asked() - before <= 4, "asked {} times", issuer.asked());
+    assert!(
+        issuer.asked() - before <= 4,
+        "asked {} times",
+        issuer.asked()
+    );
 }
 
 #[tokio::test]
@@ -127,17 +138,26 @@ async fn without_authentication_the_service_proxy_is_passed_with_a_session() {
     let stand = Stand::in_front_of(world, port).listening().await;
     let ask = async |headers: &[(&str, &str)]| {
         let reply = stand.ask(headers, PING).await;
-        (reply.status.as_u16(), reply.message()["error"]["data"]["reason"].clone())
+        (
+            reply.status.as_u16(),
+            reply.message()["error"]["data"]["reason"].clone(),
+        )
     };
     let (host, test) = (("host", "kubernetes.test:6443"), ("x-test", "1"));
     assert_eq!(ask(&[test]).await.0, 200);
     assert_eq!(ask(&[host]).await, (403, "host_not_allowed".into()));
     let session = ("x-mcp-session-token", "mcps_alice");
     assert_eq!(ask(&[host, session, test]).await.0, 200);
-    assert_eq!(recorder.header("x-mcp-human-id").as_deref(), Some("system:anonymous"));
+    assert_eq!(
+        recorder.header("x-mcp-human-id").as_deref(),
+        Some("system:anonymous")
+    );
     let forged = ("x-mcp-session-token", "mcps_mallory");
     assert_eq!(ask(&[host, forged]).await, (401, "invalid_token".into()));
-    assert_eq!(ask(&[host, session, session]).await, (400, "duplicate_token".into()));
+    assert_eq!(
+        ask(&[host, session, session]).await,
+        (400, "duplicate_token".into())
+    );
 }
 
 /// Another address of this machine than loopback.
@@ -172,7 +192,11 @@ async fn headers_are_believed_from_trusted_proxies_only_and_never_from_loopback(
     let mut world = World::new();
     world.settings.auth = AuthMode::Header;
     world.settings.proxies = Some(ProxyEntry {
-        networks: outside.iter().map(|address| address.to_string()).chain(["127.0.0.0/8".to_owned()]).collect(),
+        networks: outside
+            .iter()
+            .map(|address| address.to_string())
+            .chain(["127.0.0.0/8".to_owned()])
+            .collect(),
         by_labels: false,
     });
     let mut stand = Stand::in_front_of(world, port).listening().await;
@@ -183,7 +207,11 @@ async fn headers_are_believed_from_trusted_proxies_only_and_never_from_loopback(
         (StatusCode::UNAUTHORIZED, "untrusted_proxy")
     );
     // A token of a session is no identity here, and brings nobody past the Host.
-    let proxied = [("host", "kubernetes.test"), ("x-mcp-session-token", "mcps_alice"), human];
+    let proxied = [
+        ("host", "kubernetes.test"),
+        ("x-mcp-session-token", "mcps_alice"),
+        human,
+    ];
     assert_eq!(stand.ask(&proxied, PING).await.reason(), "host_not_allowed");
     let Some(outside) = outside else {
         assert!(
@@ -202,10 +230,18 @@ async fn headers_are_believed_from_trusted_proxies_only_and_never_from_loopback(
         (vec![agent], 401, "missing_identity"),
         (vec![human, human], 400, "duplicate_identity"),
         (vec![human, agent, agent], 400, "duplicate_identity"),
-        (vec![human, ("x-mcp-agent-session", "mcps_bob")], 401, "session_of_another"),
+        (
+            vec![human, ("x-mcp-agent-session", "mcps_bob")],
+            401,
+            "session_of_another",
+        ),
     ] {
         let reply = from(outside, &stand, &headers).await;
-        assert_eq!((reply.status.as_u16(), reply.reason().as_str()), (status, reason), "{headers:?}");
+        assert_eq!(
+            (reply.status.as_u16(), reply.reason().as_str()),
+            (status, reason),
+            "{headers:?}"
+        );
     }
     let beside = [human, ("x-mcp-agent-session", "mcps_alice")];
     assert_eq!(from(outside, &stand, &beside).await.status, StatusCode::OK);
@@ -229,18 +265,25 @@ async fn a_stream_ends_with_the_token_by_which_it_was_opened() {
         let events = futures::stream::once(async {
             Ok::<_, std::convert::Infallible>(Bytes::from(": open\n\n"))
         });
-        let body = axum::body::Body::from_stream(futures::StreamExt::chain(events, futures::stream::pending()));
+        let body = axum::body::Body::from_stream(futures::StreamExt::chain(
+            events,
+            futures::stream::pending(),
+        ));
         ([("content-type", "text/event-stream")], body)
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move { axum::serve(listener, stream).await });
-    let stand = Stand::in_front_of(trusting(&issuer.url), port).listening().await;
+    let stand = Stand::in_front_of(trusting(&issuer.url), port)
+        .listening()
+        .await;
     // Over for 56 seconds, which the allowance for clocks still takes for four more.
     let short = format!("Bearer {}", issuer.token("k1", "alice", -56));
     let long = format!("Bearer {}", issuer.token("k1", "alice", 600));
     let open = async |token: &str| {
-        let response = stand.send(Method::POST, &[("authorization", token)], PING).await;
+        let response = stand
+            .send(Method::POST, &[("authorization", token)], PING)
+            .await;
         assert_eq!(response.status(), StatusCode::OK);
         response.into_body()
     };

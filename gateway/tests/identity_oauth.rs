@@ -36,7 +36,9 @@ async fn a_client_without_a_token_is_led_to_the_issuer() {
     let stand = Stand::alone(trusting("https://login.example.com"))
         .listening()
         .await;
-    let reply = stand.ask(&[("content-type", "application/json")], PING).await;
+    let reply = stand
+        .ask(&[("content-type", "application/json")], PING)
+        .await;
     assert_eq!(
         (reply.status, reply.reason().as_str()),
         (StatusCode::UNAUTHORIZED, "missing_bearer_token")
@@ -92,7 +94,10 @@ async fn tokens_of_every_algorithm_say_who_calls_and_the_server_never_sees_one()
             assert_eq!(header("x-mcp-agent-id").as_deref(), Some("agent-7"));
             assert_eq!(header("x-mcp-team-id").as_deref(), Some("blue"));
             let sent = format!("{:?}", recorder.last());
-            assert!(!sent.contains(&token) && !sent.contains("authorization"), "{sent}");
+            assert!(
+                !sent.contains(&token) && !sent.contains("authorization"),
+                "{sent}"
+            );
         }
         // The API server's proxy keeps its own Host and drops Authorization.
         let proxied = [
@@ -149,7 +154,10 @@ async fn a_real_token_that_was_changed_or_is_for_another_server_is_refused() {
             "{token}"
         );
         let challenge = reply.headers["www-authenticate"].to_str().unwrap();
-        assert!(challenge.starts_with(r#"Bearer error="invalid_token""#) && challenge.contains(METADATA));
+        assert!(
+            challenge.starts_with(r#"Bearer error="invalid_token""#)
+                && challenge.contains(METADATA)
+        );
         assert!(!reply.body.contains(&token));
     }
     let bearer = format!("Bearer {good}");
@@ -157,7 +165,10 @@ async fn a_real_token_that_was_changed_or_is_for_another_server_is_refused() {
         ("authorization", bearer.as_str()),
         ("x-mcp-session-token", good.as_str()),
     ];
-    assert_eq!(stand.ask(&twice, PING).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        stand.ask(&twice, PING).await.status,
+        StatusCode::BAD_REQUEST
+    );
 }
 
 #[tokio::test]
@@ -238,7 +249,10 @@ async fn keys_are_followed_when_they_rotate_and_kept_when_the_issuer_is_gone() {
     stand
         .until("the new key is known", || async { passes(&new).await })
         .await;
-    assert!(!passes(&old).await, "the old key counts no more, nor what was checked with it");
+    assert!(
+        !passes(&old).await,
+        "the old key counts no more, nor what was checked with it"
+    );
 }
 
 #[tokio::test]
@@ -262,7 +276,10 @@ async fn a_session_beside_a_token_must_be_of_the_same_person() {
     };
     world.sessions.push(own);
     let mut stand = Stand::alone(world).listening().await;
-    let bearer = format!("Bearer {}", issuer.token("ES256", "mcp:use", RESOURCE).await);
+    let bearer = format!(
+        "Bearer {}",
+        issuer.token("ES256", "mcp:use", RESOURCE).await
+    );
     let ask = async |stand: &Stand, sessions: &[&str]| {
         let mut headers = vec![("authorization", bearer.as_str())];
         headers.extend(sessions.iter().map(|token| ("x-mcp-agent-session", *token)));
@@ -270,11 +287,23 @@ async fn a_session_beside_a_token_must_be_of_the_same_person() {
         (reply.status.as_u16(), reply.reason())
     };
     let expected = |status: u16, reason: &str| (status, reason.to_owned());
-    assert_eq!(ask(&stand, &[]).await, expected(503, "upstream_unavailable"));
+    assert_eq!(
+        ask(&stand, &[]).await,
+        expected(503, "upstream_unavailable")
+    );
     // It consents to low trust only.
-    assert_eq!(ask(&stand, &["mcps_own"]).await, expected(200, "trust_too_low"));
-    assert_eq!(ask(&stand, &["mcps_ES256"]).await, expected(401, "session_of_another"));
-    assert_eq!(ask(&stand, &["mcps_alice"]).await, expected(401, "session_of_another"));
+    assert_eq!(
+        ask(&stand, &["mcps_own"]).await,
+        expected(200, "trust_too_low")
+    );
+    assert_eq!(
+        ask(&stand, &["mcps_ES256"]).await,
+        expected(401, "session_of_another")
+    );
+    assert_eq!(
+        ask(&stand, &["mcps_alice"]).await,
+        expected(401, "session_of_another")
+    );
     assert_eq!(ask(&stand, &["own"]).await, expected(401, "invalid_token"));
     assert_eq!(
         ask(&stand, &["mcps_own", "mcps_own"]).await,

@@ -17,6 +17,7 @@ mod door;
 mod fleet;
 mod floor;
 mod identity;
+mod identity_gateway;
 mod leaders;
 mod lifecycle;
 mod lint;

@@ -10,6 +10,7 @@ mod conformance;
 mod demo;
 mod r#gen;
 mod image;
+mod issuer;
 mod paths;
 mod shell;
 mod soak;

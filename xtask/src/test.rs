@@ -18,7 +18,7 @@ use crate::conformance::Parts;
 use crate::r#gen;
 use crate::image::{self, EVERYTHING, Everything, Profile};
 use crate::shell::{capture, run as run_command};
-use crate::{arrows, paths, terminal};
+use crate::{arrows, issuer, paths, terminal};
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -201,6 +201,10 @@ fn process(args: &Args) -> Result<(Counts, bool)> {
             "KUBECTL_MCP_TEST_STDIO",
             image::stdio::prepare()?.into_os_string(),
         ),
+        (
+            "KUBECTL_MCP_TEST_ISSUER",
+            issuer::prepare()?.into_os_string(),
+        ),
     ];
     environment.extend(Parts::prepare()?.environment());
     // Its test of the watch needs an API server, and is part of that layer.
@@ -225,6 +229,10 @@ fn process(args: &Args) -> Result<(Counts, bool)> {
         "exec",
         "--test",
         "stdio",
+        "--test",
+        "identity",
+        "--test",
+        "identity_oauth",
     ];
     cargo_test(&target, &environment, args)
 }

@@ -1,4 +1,4 @@
-//! Where keys come from: an issuer's metadata and key set over HTTPS (RFC 8414, OpenID Connect Discovery), or the API
+//! Where keys come from: an issuer's metadata and key set over HTTPS (RFC 8414, OIDC discovery), or the API
 //! server's own. Called by [`Issuers`](super::issuers::Issuers) alone, with addresses from the access bundle alone.
 //!
 //! No redirect is followed, no answer is larger than a bound, and nothing is connected to that is the pod itself, the
@@ -267,7 +267,7 @@ impl Fetcher {
     }
 }
 
-/// Where the metadata of an issuer may be: RFC 8414, then OpenID Connect Discovery in both of its spellings.
+/// Where the metadata of an issuer may be: RFC 8414, then OIDC discovery in both of its spellings.
 fn metadata_urls(issuer: &str) -> Vec<String> {
     let begin = issuer.find("://").map_or(0, |scheme| scheme + 3);
     let end = issuer[begin..]

@@ -74,20 +74,23 @@ fn location(resource: &str) -> String {
 }
 
 fn challenge(error: Option<&str>, location: &str, scopes: &[String]) -> HeaderValue {
-    let mut text = String::from("Bearer ");
-    if let Some(error) = error {
-        text.push_str(&format!("error=\"{error}\", "));
-    }
     // What is no scope (RFC 6749, 3.3) could end the quotes; no token can have it either.
     let scopes: Vec<&str> = scopes
         .iter()
         .map(String::as_str)
         .filter(|scope| is_scope(scope))
         .collect();
-    if !scopes.is_empty() {
-        text.push_str(&format!("scope=\"{}\", ", scopes.join(" ")));
-    }
-    text.push_str(&format!("resource_metadata=\"{location}\""));
+    let scopes = (!scopes.is_empty()).then(|| scopes.join(" "));
+    let parameters = [
+        ("error", error),
+        ("scope", scopes.as_deref()),
+        ("resource_metadata", Some(location)),
+    ];
+    let parameters: Vec<String> = parameters
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("{name}=\"{}\"", value?)))
+        .collect();
+    let text = format!("Bearer {}", parameters.join(", "));
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("Bearer"))
 }
 

@@ -65,7 +65,9 @@ impl OidcProvider {
                 std::env::var("CI").as_deref() != Ok("true"),
                 "KUBECTL_MCP_TEST_ISSUER must be set under CI=true"
             );
-            println!("left out because KUBECTL_MCP_TEST_ISSUER does not name the folder of oidc-provider");
+            println!(
+                "left out because KUBECTL_MCP_TEST_ISSUER does not name the folder of oidc-provider"
+            );
             return None;
         };
         let port = free_port();

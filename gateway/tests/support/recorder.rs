@@ -18,9 +18,7 @@ impl Recorder {
         let recorder = Self::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let routes = Router::new()
-            .fallback(answer)
-            .with_state(recorder.clone());
+        let routes = Router::new().fallback(answer).with_state(recorder.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
         (recorder, port)
     }
@@ -52,5 +50,8 @@ async fn answer(
         recorder.0.lock().unwrap().push(headers);
     }
     let answer = json!({ "jsonrpc": "2.0", "id": message["id"], "result": {} });
-    ([(header::CONTENT_TYPE, "application/json")], answer.to_string())
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        answer.to_string(),
+    )
 }

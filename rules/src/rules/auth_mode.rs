@@ -29,7 +29,9 @@ fn check(context: &Context<'_>, report: &mut Report) {
         let fits = |mode: &AuthMode| {
             !context.selected().any(|spec| modes_of(spec).is_some_and(|modes| !modes.contains(mode)))
         };
-        draft.hint(match modes.iter().find(|mode| fits(mode)) {
+        // A mode that needs nothing else besides comes first.
+        let alone = |mode: &&AuthMode| matches!(mode, AuthMode::OAuth | AuthMode::Header);
+        draft.hint(match modes.iter().filter(|mode| fits(mode)).min_by_key(alone) {
             Some(mode) => format!("mode: {mode}"),
             None => "ask a platform engineer to add session to access.allowedAuthModes".to_owned(),
         });

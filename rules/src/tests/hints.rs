@@ -121,15 +121,16 @@ fn a_prefix_is_replaced_and_not_joined_by_a_second_path() {
 }
 
 #[test]
-fn a_mode_in_a_hint_is_allowed_by_every_policy_and_supported() {
+fn a_mode_in_a_hint_is_allowed_by_every_policy_and_needs_little_else() {
     for (lists, expected) in [
         (vec![json!(["oauth", "session"])], "mode: session"),
         (
             vec![json!(["none", "session"]), json!(["session"])],
             "mode: session",
         ),
+        (vec![json!(["oauth"])], "mode: oauth"),
         (
-            vec![json!(["oauth"])],
+            vec![json!(["oauth"]), json!(["session"])],
             "ask a platform engineer to add session to access.allowedAuthModes",
         ),
     ] {

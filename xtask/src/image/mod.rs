@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 
-pub(crate) use everything::{EVERYTHING, Everything};
+pub(crate) use everything::{EVERYTHING, Everything, node_js, npm_ci, version};
 
 use crate::cluster::Cluster;
 use crate::shell::{capture, find};

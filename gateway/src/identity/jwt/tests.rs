@@ -319,17 +319,17 @@ fn what_is_no_signed_token_is_none() {
     let signer = Signer::new();
     let keys = key_set(&json!([signer.jwk()]));
     let token = signer.sign(r#"{"alg":"EdDSA"}"#, &good().to_string());
-    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let (begin, signature) = token.rsplit_once('.').unwrap();
     let long = "a".repeat(LONGEST + 1);
     let rows: Vec<(String, Error)> = vec![
         (String::new(), Error::Parts),
         ("mcps_opaque".to_owned(), Error::Parts),
-        (signed.to_owned(), Error::Parts),
+        (begin.to_owned(), Error::Parts),
         (format!("{token}.x"), Error::Parts),
         (format!("{token}.a.b"), Error::Parts),
-        (format!("{signed}."), Error::Signature),
+        (format!("{begin}."), Error::Signature),
         (format!("{token}="), Error::Encoding),
-        (format!("{signed}.{}+", &signature[1..]), Error::Encoding),
+        (format!("{begin}.{}+", &signature[1..]), Error::Encoding),
         (long, Error::TooLong),
         (
             Signer::new().sign(r#"{"alg":"EdDSA","kid":"k1"}"#, &good().to_string()),

@@ -57,7 +57,8 @@ fn a_minimal_server_is_hardened_and_behind_its_gateway() {
 
 fn oauth() -> Value {
     let mut spec = minimal();
-    spec["auth"] = json!({"mode": "oauth", "oauth": {"issuers": [{"url": "https://login.example.test"}]}});
+    spec["auth"] =
+        json!({"mode": "oauth", "oauth": {"issuers": [{"url": "https://login.example.test"}]}});
     spec
 }
 
@@ -67,7 +68,9 @@ fn clients_find_the_metadata_of_an_oauth_server_at_its_host() {
         let spec = build(valid).ingress.unwrap().spec.unwrap();
         let rule = spec.rules.unwrap().remove(0);
         let paths = rule.http.unwrap().paths.into_iter();
-        paths.map(|path| (path.path_type, path.path.unwrap())).collect()
+        paths
+            .map(|path| (path.path_type, path.path.unwrap()))
+            .collect()
     };
     let pair = |kind: &str, path: &str| (kind.to_owned(), path.to_owned());
     let endpoint = pair("Prefix", "/weather/mcp");
@@ -87,7 +90,13 @@ fn an_oauth_server_is_named_by_its_url_and_takes_tokens_for_it() {
     let found = settings.oauth.unwrap();
     assert_eq!(found.resource, "http://mcp.example.test/weather/mcp");
     assert_eq!(found.issuers[0].audiences, [found.resource.as_str()]);
-    assert_eq!((found.issuers[0].human.as_str(), found.issuers[0].scopes.as_str()), ("sub", "scope"));
+    assert_eq!(
+        (
+            found.issuers[0].human.as_str(),
+            found.issuers[0].scopes.as_str()
+        ),
+        ("sub", "scope")
+    );
 }
 
 #[test]

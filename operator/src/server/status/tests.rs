@@ -26,6 +26,7 @@ fn valid() -> Valid {
         },
         gateway_image: "gateway:1".to_owned(),
         system_namespace: "system".to_owned(),
+        owns_host: true,
         next_expiry: None,
         server,
     }
