@@ -1,6 +1,10 @@
 //! Who calls, by every other way than a session, and what nobody may say of himself.
 
 #![allow(missing_docs, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy knows only test functions as tests"
+)]
 
 mod support;
 
@@ -116,9 +120,8 @@ async fn what_callers_say_of_themselves_never_reaches_the_server() {
         };
         let mut headers = said.to_vec();
         headers.push(("authorization", credential));
-        if mode != AuthMode::Session {
-            headers.retain(|(name, _)| *name != "x-mcp-agent-session");
-        } else {
+        // Beside an OAuth token it would be asked for its holder.
+        if mode == AuthMode::Session {
             headers.push(("x-mcp-agent-session", "root"));
         }
         let reply = stand.ask(&headers, PING).await;
@@ -194,7 +197,7 @@ async fn headers_are_believed_from_trusted_proxies_only_and_never_from_loopback(
     world.settings.proxies = Some(ProxyEntry {
         networks: outside
             .iter()
-            .map(|address| address.to_string())
+            .map(ToString::to_string)
             .chain(["127.0.0.0/8".to_owned()])
             .collect(),
         by_labels: false,

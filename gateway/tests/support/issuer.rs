@@ -166,14 +166,17 @@ impl KeyServer {
                 "/.well-known/openid-configuration",
                 axum::routing::get(metadata),
             )
-            .route("/keys", axum::routing::get(Self::keys))
+            .route(
+                "/keys",
+                axum::routing::get(|State(server): State<Self>| async move { server.keys() }),
+            )
             .with_state(self.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
     }
 
-    async fn keys(State(server): State<Self>) -> String {
-        server.asked.fetch_add(1, Ordering::SeqCst);
-        let x = URL_SAFE_NO_PAD.encode(server.pair.public_key());
+    fn keys(&self) -> String {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let x = URL_SAFE_NO_PAD.encode(self.pair.public_key());
         json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": x }] }).to_string()
     }
 
