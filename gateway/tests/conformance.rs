@@ -12,7 +12,8 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use sdk::{Parts, fixture, open_stand, parts, run};
+use sdk::gateway::{Gateway, has_bridge};
+use sdk::{Parts, fixture, fixture_over_stdio, parts, run};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -80,17 +81,11 @@ async fn suite(parts: &Parts, url: &str, requirements: &str) -> Run {
     }
 }
 
-/// Runs the suite without and with the gateway, and compares. `count` is what passes: a dead port passes a few checks too.
-async fn compare(requirements: &str, count: usize) {
-    let Some(parts) = parts() else { return };
-    let _alone = ALONE.lock().await;
-    let (_server, port) = fixture(&parts);
-    let stand = open_stand(port).await;
-    let through = format!("http://{}/mcp", stand.address);
-    let direct = format!("http://127.0.0.1:{port}/mcp");
+/// Runs the suite without and with a gateway, and compares. `count` is what passes: a dead port passes a few checks too.
+async fn compare(parts: &Parts, direct: &str, gateway: &Gateway, requirements: &str, count: usize) {
     for left in (0..RUNS).rev() {
-        let without = suite(&parts, &direct, requirements).await;
-        let with = suite(&parts, &through, requirements).await;
+        let without = suite(parts, direct, requirements).await;
+        let with = suite(parts, &gateway.url, requirements).await;
         println!(
             "{requirements}: {} checks pass without the gateway, {} with it",
             without.count(),
@@ -112,12 +107,46 @@ async fn compare(requirements: &str, count: usize) {
     }
 }
 
+/// Our server speaks HTTP.
+async fn over_http(requirements: &str, count: usize) {
+    let Some(parts) = parts() else { return };
+    let _alone = ALONE.lock().await;
+    let (server, port) = fixture(&parts);
+    let gateway = Gateway::over_http(server, port).await;
+    let direct = format!("http://127.0.0.1:{port}/mcp");
+    compare(&parts, &direct, &gateway, requirements, count).await;
+}
+
+/// Our server speaks on stdin and stdout behind the bridge; it speaks HTTP where there is no gateway.
+async fn over_stdio(requirements: &str, count: usize) {
+    let Some(parts) = parts() else { return };
+    if !has_bridge() {
+        println!("left out because this gateway has no bridge");
+        return;
+    }
+    let _alone = ALONE.lock().await;
+    let (_server, port) = fixture(&parts);
+    let gateway = Gateway::over_stdio(&fixture_over_stdio(&parts)).await;
+    let direct = format!("http://127.0.0.1:{port}/mcp");
+    compare(&parts, &direct, &gateway, requirements, count).await;
+}
+
 #[tokio::test]
 async fn every_check_for_2025_11_25_passes_through_the_gateway() {
-    compare("2025-11-25", 81).await;
+    over_http("2025-11-25", 81).await;
 }
 
 #[tokio::test]
 async fn every_check_for_2026_07_28_passes_through_the_gateway() {
-    compare("2026-07-28", 155).await;
+    over_http("2026-07-28", 155).await;
+}
+
+#[tokio::test]
+async fn every_check_for_2025_11_25_passes_through_the_bridge() {
+    over_stdio("2025-11-25", 81).await;
+}
+
+#[tokio::test]
+async fn every_check_for_2026_07_28_passes_through_the_bridge() {
+    over_stdio("2026-07-28", 155).await;
 }

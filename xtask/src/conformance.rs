@@ -62,7 +62,8 @@ fn cargo() -> Command {
 }
 
 fn fixture() -> Result<PathBuf> {
-    run(cargo().args(["build", "--quiet", "-p", "fixture"]))?;
+    // With the gateway, whose dependencies are its own too.
+    run(cargo().args(["build", "--quiet", "-p", "fixture", "-p", "gateway"]))?;
     Ok(paths::target().join("debug/mcp-fixture"))
 }
 

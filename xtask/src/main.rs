@@ -11,6 +11,7 @@ mod demo;
 mod r#gen;
 mod image;
 mod issuer;
+mod matrix;
 mod paths;
 mod shell;
 mod soak;
@@ -43,6 +44,8 @@ enum Task {
     Bench(bench::Args),
     /// Use kept-alive connections to the webhook again after pauses, for an hour
     Soak(soak::Args),
+    /// Try every server with every client in both protocol eras, through the gateway
+    Matrix(matrix::Args),
     /// Write the generated files (CRDs, install manifests)
     Gen(r#gen::Args),
     /// Build the images as OCI archives, without Docker
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Soak(args) => soak::run(&args),
+        Task::Matrix(args) => matrix::run(&args),
         Task::Gen(args) => r#gen::run(&args),
         Task::Image(args) => image::run(&args),
         Task::Cluster(args) => cluster::run(&args),

@@ -15,16 +15,15 @@
 )]
 
 pub mod client;
+pub mod gateway;
+pub mod servers;
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use access::Settings;
-use api::{AuthMode, Decision};
-
-use crate::support::{Stand, World, free_port};
+use crate::support::free_port;
 
 /// How long anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -97,7 +96,7 @@ impl Parts {
     }
 }
 
-fn quiet(program: impl AsRef<std::ffi::OsStr>) -> Command {
+pub(crate) fn quiet(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     command
         .stdin(Stdio::null())
@@ -161,38 +160,17 @@ pub async fn run(mut command: Command) -> Ended {
     }
 }
 
-/// A world in which nobody is asked who they are, and everybody may do everything.
-pub fn open_world() -> World {
-    let mut world = World::new();
-    world.settings = Settings {
-        auth: AuthMode::None,
-        default_decision: Decision::Allow,
-        undeclared_tools: Decision::Allow,
-        ..world.settings
-    };
-    world
-}
-
-/// A gateway with such a world in front of a port, when it is ready and takes pages of its own address.
-pub async fn open_stand(port: u16) -> Stand {
-    let mut stand = Stand::in_front_of(open_world(), port).listening().await;
-    let own = format!("http://{}", stand.address);
-    stand.world.settings.origins = vec![own.clone()];
-    stand.publish();
-    stand
-        .until("its own pages are taken", || async {
-            let headers = [("origin", own.as_str())];
-            let reply = stand.send(http::Method::OPTIONS, &headers, "").await;
-            reply.status() == http::StatusCode::NO_CONTENT
-        })
-        .await;
-    stand
-}
-
 /// Our own server, over HTTP.
 pub fn fixture(parts: &Parts) -> (Process, u16) {
     let port = free_port();
     let mut command = quiet(&parts.fixture);
     command.args(["http", &format!("127.0.0.1:{port}")]);
     (Process::listening(&mut command, port), port)
+}
+
+/// The command that runs our own server over stdio.
+pub fn fixture_over_stdio(parts: &Parts) -> Command {
+    let mut command = quiet(&parts.fixture);
+    command.arg("stdio");
+    command
 }

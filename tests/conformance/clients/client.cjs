@@ -1,6 +1,6 @@
 // A client by the TypeScript SDK that does what it is told.
 //
-// node client.cjs URL legacy|modern|v1, with a bearer token in TOKEN if there is one; v1 is the SDK before its version 2. Each
+// node client.cjs URL legacy|modern|auto|v1, with a bearer token in TOKEN if there is one; v1 is the SDK before its version 2. Each
 // line on stdin is a wish, each line on stdout an answer, as gateway/tests/sdk/client.rs writes and reads them.
 
 const readline = require('node:readline');
@@ -65,7 +65,7 @@ const wishes = {
 async function main() {
     const token = process.env.TOKEN;
     const headers = token ? { authorization: `Bearer ${token}` } : {};
-    const negotiation = mode === 'modern' ? { mode: { pin: '2026-07-28' } } : { mode: 'legacy' };
+    const negotiation = { mode: mode === 'modern' ? { pin: '2026-07-28' } : mode };
     const client = new Client({ name: 'test', version: '1' }, { versionNegotiation: negotiation });
     const transport = new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } });
     await client.connect(transport);

@@ -1,6 +1,6 @@
 """A client by the Python SDK that does what it is told.
 
-python client.py URL legacy|modern, with a bearer token in TOKEN if there is one. Each line on stdin is a wish, each line on
+python client.py URL legacy|modern|auto, with a bearer token in TOKEN if there is one. Each line on stdin is a wish, each line on
 stdout an answer, as gateway/tests/sdk/client.rs writes and reads them.
 """
 
@@ -14,7 +14,7 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 
-MODES = {"legacy": "legacy", "modern": "2026-07-28"}
+MODES = {"legacy": "legacy", "modern": "2026-07-28", "auto": "auto"}
 
 
 def say(answer):

@@ -1,4 +1,4 @@
-//! A client by the Rust SDK that does what it is told: `rmcp-client URL legacy|modern`, with a bearer token in `TOKEN` if
+//! A client by the Rust SDK that does what it is told: `rmcp-client URL legacy|modern|auto`, with a bearer token in `TOKEN` if
 //! there is one. Each line on stdin is a wish, each line on stdout an answer, as `gateway/tests/sdk/client.rs` writes and
 //! reads them.
 
@@ -98,7 +98,11 @@ async fn main() -> anyhow::Result<()> {
         Some("modern") => ClientLifecycleMode::Discover {
             preferred_versions: vec![ProtocolVersion::V_2026_07_28],
         },
-        _ => bail!("legacy or modern"),
+        Some("auto") => ClientLifecycleMode::Auto {
+            preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+            legacy_version: Some(ProtocolVersion::V_2025_11_25),
+        },
+        _ => bail!("legacy, modern or auto"),
     };
     let mut config = StreamableHttpClientTransportConfig::with_uri(url);
     if let Ok(token) = std::env::var("TOKEN") {

@@ -1,4 +1,4 @@
-//! A server by the Rust SDK: `rmcp-server PORT`. Its tools are those of `../../servers`.
+//! A server by the Rust SDK: `rmcp-server http PORT`. Its tools are those of `../../servers`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -69,7 +69,7 @@ impl Server {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let port: u16 = std::env::args().nth(1).unwrap_or_default().parse()?;
+    let port: u16 = std::env::args().nth(2).unwrap_or_default().parse()?;
     let server = Server::default();
     let service: StreamableHttpService<Server, LocalSessionManager> = StreamableHttpService::new(
         move || Ok(server.clone()),
