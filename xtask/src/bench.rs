@@ -1,6 +1,7 @@
-//! `cargo xtask bench`: what the webhook costs, measured on a release build against a real API server.
+//! `cargo xtask bench`: what the gateway and the webhook cost, measured on a release build.
 //!
-//! The measuring itself is `tests/bench`; this builds what it needs, brings the API server up, and ends it again.
+//! The measuring itself is `gateway/benches/calls` and `tests/bench`; this builds what they need, and for the webhook
+//! brings a real API server up, and ends it again.
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,16 +20,38 @@ use crate::test::{Down, temporary};
 /// What can be chosen.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Measure only this; both are measured if none is named
+    #[arg(value_enum)]
+    subject: Option<Subject>,
     /// Measure the binaries of this profile
     #[arg(long, value_enum, default_value = "release")]
     profile: Profile,
 }
 
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum Subject {
+    /// A call through the gateway, beside the same call without it
+    Gateway,
+    /// A review by the webhook, with a real API server
+    Webhook,
+}
+
 /// Measures and prints.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     packages::for_bench()?;
-    let servers = binaries::servers(args.profile)?;
-    let plugins = binaries::plugins(args.profile)?;
+    let wanted = |subject| args.subject.is_none_or(|only| only == subject);
+    if wanted(Subject::Gateway) {
+        cargo_bench("gateway", "calls", args.profile.name(), &[])?;
+    }
+    if wanted(Subject::Webhook) {
+        webhook(args.profile)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn webhook(profile: Profile) -> Result<()> {
+    let servers = binaries::servers(profile)?;
+    let plugins = binaries::plugins(profile)?;
     let cluster = Cluster::at(&temporary(std::process::id())?)?;
     let down = Down(cluster.clone());
     cluster.up(Mode::ControlPlane)?;
@@ -41,23 +64,25 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         ("KUBECTL_MCP_TEST_BIN", folder(&programs)?.into()),
         ("KUBECTL_MCP_TEST_KUBECONFIG", cluster.kubeconfig().into()),
     ];
+    let ran = cargo_bench("tests", "webhook", "dev", &environment);
+    drop(down);
+    ran
+}
+
+fn cargo_bench(
+    package: &str,
+    bench: &str,
+    profile: &str,
+    environment: &[(&str, OsString)],
+) -> Result<()> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(paths::workspace())
         .stdin(Stdio::null())
-        .args([
-            "bench",
-            "-p",
-            "tests",
-            "--bench",
-            "webhook",
-            "--profile",
-            "dev",
-        ])
-        .envs(environment);
-    let ran = run_command(&mut cargo);
-    drop(down);
-    ran.map(|()| ExitCode::SUCCESS)
+        .args(["bench", "-p", package, "--bench", bench])
+        .args(["--profile", profile])
+        .envs(environment.iter().cloned());
+    run_command(&mut cargo)
 }
 
 /// A folder with links to these programs.

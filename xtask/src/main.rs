@@ -40,9 +40,9 @@ enum Task {
     Demo(demo::Args),
     /// Run every layer of tests that this machine can run
     Test(test::Args),
-    /// Measure what the webhook costs, on a release build
+    /// Measure what the gateway and the webhook cost, on a release build
     Bench(bench::Args),
-    /// Use kept-alive connections to the webhook again after pauses, for an hour
+    /// Load the gateway for half an hour while its bundle changes, and use connections to the webhook again for an hour
     Soak(soak::Args),
     /// Try every server with every client in both protocol eras, through the gateway
     Matrix(matrix::Args),

@@ -1,7 +1,8 @@
-//! `cargo xtask soak`: an hour of kept-alive connections between Go's HTTP client, which every API server uses, and a
-//! real webhook beside a real API server. Not part of `cargo xtask test`, because it is all waiting.
+//! `cargo xtask soak`: what shows only after a while. Half an hour of right and wrong calls through the gateway, which is
+//! `gateway/tests/soak.rs`, of which `cargo xtask test` runs a sample; and an hour of kept-alive connections between Go's
+//! HTTP client, which every API server uses, and a real webhook beside a real API server, whose client is `tests/soak`.
 //!
-//! The client is `tests/soak`; this builds what it needs, brings it up, and ends it again.
+//! This builds what they need, brings it up, and ends it again.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -14,6 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use crate::cluster::{Cluster, Mode};
+use crate::image::Profile;
 use crate::shell::{local, run as run_command, wait_until};
 use crate::test::{Down, temporary};
 use crate::{paths, terminal};
@@ -24,28 +26,75 @@ const START: Duration = Duration::from_secs(60);
 /// Options of `cargo xtask soak`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How long, as Go writes durations; less than 3m tests nothing
-    #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = duration)]
-    long: String,
+    /// Only this; both if none is named
+    #[arg(value_enum)]
+    subject: Option<Subject>,
+    /// How long, such as 4m or 1h30m, instead of 30m for the gateway and 1h for the webhook. Less than 3m tests nothing
+    /// of the webhook
+    #[arg(long = "for", value_name = "DURATION", value_parser = seconds)]
+    long: Option<u64>,
+    /// Soak the gateway of this profile
+    #[arg(long, value_enum, default_value_t)]
+    profile: Profile,
     /// Pauses between two uses of a connection. Go's client keeps an idle connection for 90 s
     #[arg(long, value_name = "LIST", default_value = "29s,31s,89s,91s")]
     pauses: String,
 }
 
-/// Go reads it; this only refuses what Go would refuse after everything was brought up.
-fn duration(text: &str) -> Result<String, String> {
-    let number = text.trim_end_matches(['h', 'm', 's']);
-    let digits = number
-        .bytes()
-        .all(|b| b.is_ascii_digit() || b"hm".contains(&b));
-    if number.is_empty() || number.len() == text.len() || !digits {
-        return Err("must be a duration, for example 4m or 1h30m".to_owned());
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum Subject {
+    /// 500 messages a second while the bundle changes every second
+    Gateway,
+    /// Kept-alive connections that are used again after pauses
+    Webhook,
+}
+
+/// A duration such as `1h30m`, in seconds.
+fn seconds(text: &str) -> Result<u64, String> {
+    let read = || {
+        let mut total = 0;
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (number, after) = rest.split_at(rest.find(['h', 'm', 's'])?);
+            let unit = match after.as_bytes()[0] {
+                b'h' => 3600,
+                b'm' => 60,
+                _ => 1,
+            };
+            total += number.parse::<u32>().ok().map(u64::from)? * unit;
+            rest = &after[1..];
+        }
+        (total > 0).then_some(total)
+    };
+    read().ok_or_else(|| "must be a duration, for example 4m or 1h30m".to_owned())
+}
+
+/// Soaks what was asked for.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let wanted = |subject| args.subject.is_none_or(|only| only == subject);
+    if wanted(Subject::Gateway) {
+        soak_gateway(args.long.unwrap_or(30 * 60), args.profile)?;
     }
-    Ok(text.to_owned())
+    if wanted(Subject::Webhook) {
+        soak_webhook(args.long.unwrap_or(60 * 60), &args.pauses)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn soak_gateway(seconds: u64, profile: Profile) -> Result<()> {
+    terminal::note(&format!("soaking the gateway for {seconds} s ..."));
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .current_dir(paths::workspace())
+        .stdin(Stdio::null())
+        .env("KUBECTL_MCP_SOAK_SECONDS", seconds.to_string())
+        .args(["test", "-p", "gateway", "--test", "soak"])
+        .args(["--profile", profile.name(), "--", "--nocapture"]);
+    run_command(&mut cargo)
 }
 
 /// Brings everything up, waits for the client's verdict, and ends everything.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+fn soak_webhook(seconds: u64, pauses: &str) -> Result<()> {
     let client = build()?;
     let cluster = Cluster::at(&temporary(std::process::id())?)?;
     let down = Down(cluster.clone());
@@ -61,7 +110,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let review = folder.path().join("review.json");
     fs::write(&review, REVIEW).context("cannot write the review")?;
     let (port, webhook) = webhook(&cluster, folder.path())?;
-    terminal::note(&format!("soaking for {} ...", args.long));
+    terminal::note(&format!("soaking the webhook for {seconds} s ..."));
     let ran = run_command(
         local(client)
             .args(["-url", &format!("https://127.0.0.1:{port}/mutate")])
@@ -69,11 +118,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             .arg(folder.path().join("ca.crt"))
             .arg("-body")
             .arg(&review)
-            .args(["-for", &args.long, "-pauses", &args.pauses]),
+            .args(["-for", &format!("{seconds}s"), "-pauses", pauses]),
     );
     drop(webhook);
     drop(down);
-    ran.map(|()| ExitCode::SUCCESS)
+    ran
 }
 
 /// Builds the webhook and the client; the client's file.
@@ -188,12 +237,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_has_a_unit() {
-        for good in ["4m", "1h", "1h30m", "200s"] {
-            assert_eq!(duration(good).as_deref(), Ok(good));
+    fn a_duration_has_units() {
+        for (good, expected) in [("4m", 240), ("1h", 3600), ("1h30m", 5400), ("200s", 200)] {
+            assert_eq!(seconds(good), Ok(expected));
         }
-        for bad in ["", "4", "m", "four minutes", "-4m", "4d"] {
-            assert!(duration(bad).is_err(), "{bad}");
+        for bad in ["", "4", "m", "four minutes", "-4m", "4d", "1h30", "0s"] {
+            assert!(seconds(bad).is_err(), "{bad}");
         }
     }
 }

@@ -233,6 +233,8 @@ fn process(args: &Args) -> Result<(Counts, bool)> {
         "identity",
         "--test",
         "identity_oauth",
+        "--test",
+        "soak",
     ];
     cargo_test(&target, &environment, args)
 }

@@ -366,11 +366,12 @@ impl Stand {
         }
     }
 
-    /// Writes the bundle anew, as the kubelet does: another file in its place.
-    pub fn publish(&mut self) {
+    /// Writes the bundle anew, as the kubelet does: another file in its place. Its sequence number.
+    pub fn publish(&mut self) -> u64 {
         let new = self.folder.path().join("new");
         std::fs::write(&new, self.world.json()).unwrap();
         std::fs::rename(new, self.folder.path().join("access.json")).unwrap();
+        self.world.sequence
     }
 
     pub fn spoil_bundle(&self, text: &str) {
@@ -543,6 +544,11 @@ impl Stand {
         let lines = self.audit(fits);
         assert_eq!(lines.len(), count, "{lines:?}");
         lines
+    }
+
+    /// Lets go of the audit lines so far; how many there were.
+    pub fn forget_audit(&self) -> u64 {
+        std::mem::take(&mut *self.audit.lock().unwrap()).len() as u64
     }
 
     pub fn pid(&self) -> u32 {
