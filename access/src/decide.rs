@@ -12,6 +12,7 @@ use crate::bundle::{Bundle, GrantEntry};
 use crate::caller::Caller;
 use crate::glob;
 use crate::hint;
+use crate::index::Index;
 use crate::reason::Reason;
 
 /// What a message names.
@@ -112,9 +113,22 @@ pub(crate) enum Reach {
 impl<'a> Judge<'a> {
     /// Picks the live grants that speak of `caller`.
     pub fn new(bundle: &'a Bundle, caller: &'a Caller, now: Timestamp) -> Self {
-        let denying: Vec<_> = bundle
-            .grants
-            .iter()
+        Self::among(bundle.grants.iter(), bundle, caller, now)
+    }
+
+    /// The same, where many callers are judged by one bundle. `index` must be [of](Index::of) this bundle.
+    pub fn indexed(bundle: &'a Bundle, index: &Index, caller: &'a Caller, now: Timestamp) -> Self {
+        let candidates = index.candidates(bundle, &caller.identity);
+        Self::among(candidates, bundle, caller, now)
+    }
+
+    fn among(
+        candidates: impl Iterator<Item = &'a GrantEntry>,
+        bundle: &'a Bundle,
+        caller: &'a Caller,
+        now: Timestamp,
+    ) -> Self {
+        let denying: Vec<_> = candidates
             .filter(|grant| grant.expires_at.is_none_or(|expiry| expiry > now))
             .filter(|grant| caller.identity.is_denied_as(&grant.subject))
             .collect();

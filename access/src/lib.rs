@@ -13,6 +13,7 @@ pub mod decide;
 pub mod explain;
 pub mod glob;
 pub mod hint;
+pub mod index;
 pub mod limits;
 pub mod reason;
 pub mod settings;
@@ -23,12 +24,13 @@ pub use bundle::{
     ToolEntry,
 };
 pub use caller::{
-    Caller, CallerSession, Identity, account_user, authenticate, join_session, token_audience,
+    Caller, CallerSession, Identity, account_user, authenticate, hex, join_session, token_audience,
     token_hash,
 };
 pub use compile::compile;
 pub use decide::{Item, Judge, Verdict, decide};
 pub use explain::{Explanation, Outcome, Step, explain};
+pub use index::Index;
 pub use limits::{Limits, RateEntry};
 pub use reason::Reason;
 pub use settings::{Ceilings, HeaderNames, Settings};

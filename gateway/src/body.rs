@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use access::{Caller, Judge, Reason};
+use access::{Caller, Reason};
 use api::AuditSink;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -367,7 +367,7 @@ impl EventFilter {
         let Some(view) = self.store.view() else {
             return Err(None);
         };
-        let judge = Judge::new(&view.bundle, &self.caller, Timestamp::now());
+        let judge = view.judge(&self.caller, Timestamp::now());
         match filter::message(data, self.expected, &judge) {
             Ok(Filtered::Same) => Ok(Bytes::from(block.raw)),
             Ok(Filtered::Changed(data)) => Ok(Bytes::from(block.with_data(&data))),

@@ -9,7 +9,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use access::{Judge, Reason};
+use access::Reason;
 use api::AuditSink;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -449,7 +449,7 @@ fn check_access(
     if items.is_empty() {
         return Ok(());
     }
-    let judge = Judge::new(&view.bundle, &known.caller, Timestamp::now());
+    let judge = view.judge(&known.caller, Timestamp::now());
     for item in &items {
         let verdict = judge.decide(item);
         exchange.verdict(item, &verdict);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{Judge, Reason, authenticate};
+use access::{Reason, authenticate};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
@@ -168,7 +168,7 @@ async fn filtered_json(
             "the gateway has no access bundle",
         ));
     };
-    let judge = Judge::new(&view.bundle, &known.caller, Timestamp::now());
+    let judge = view.judge(&known.caller, Timestamp::now());
     match filter::message(&bytes, list, &judge) {
         Ok(Filtered::Same) => Ok(ReplyBody::full(bytes)),
         Ok(Filtered::Changed(changed)) => Ok(ReplyBody::full(changed)),

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use access::{Bundle, BundleError, HeaderNames};
+use access::{Bundle, BundleError, Caller, HeaderNames, Index, Judge};
 use api::names::SESSION_TOKEN_HEADER;
 use arc_swap::ArcSwapOption;
 use http::header::{AUTHORIZATION, HeaderName};
+use jiff::Timestamp;
 
 use crate::audit::redact::Redaction;
 use crate::identity;
@@ -41,6 +42,7 @@ pub struct View {
     /// Whose word about callers is taken.
     pub trust: identity::Trust,
     hosts: HashSet<String>,
+    index: Index,
 }
 
 /// Why a bundle was not taken.
@@ -127,8 +129,14 @@ impl View {
             secret,
             trust: identity::Trust::new(&bundle).map_err(Error::Network)?,
             hosts,
+            index: Index::of(&bundle),
             bundle,
         })
+    }
+
+    /// Who decides about one caller now.
+    pub fn judge<'a>(&'a self, caller: &'a Caller, now: Timestamp) -> Judge<'a> {
+        Judge::indexed(&self.bundle, &self.index, caller, now)
     }
 
     /// Whether a `Host` is this server's: a name of its Service with any port, or one of the bundle's, which stand
