@@ -118,7 +118,8 @@ impl Exchange {
         } else {
             &message.method
         };
-        self.record.method = Some(method.chars().take(256).collect());
+        let end = (0..=method.len().min(256)).rfind(|end| method.is_char_boundary(*end));
+        self.record.method = end.map(|end| method[..end].to_owned());
         self.record.name = message.name.clone().or_else(|| message.uri.clone());
         self.record.arguments_sha256 =
             message

@@ -141,7 +141,7 @@ struct Node {
 /// Accepted bytes, and where their values are.
 #[derive(Debug)]
 pub struct Document<'a> {
-    bytes: &'a [u8],
+    text: &'a str,
     nodes: Vec<Node>,
 }
 
@@ -155,14 +155,14 @@ pub struct Value<'d> {
 impl<'a> Document<'a> {
     /// Scans bytes.
     pub fn scan(bytes: &'a [u8], limits: Limits) -> Result<Self, Error> {
-        std::str::from_utf8(bytes).map_err(|error| Error::Utf8 {
+        let text = std::str::from_utf8(bytes).map_err(|error| Error::Utf8 {
             at: error.valid_up_to(),
         })?;
         if bytes.starts_with(b"\xef\xbb\xbf") {
             return Err(Error::Bom);
         }
-        let nodes = Scanner::new(bytes, limits).whole()?;
-        Ok(Self { bytes, nodes })
+        let nodes = Scanner::new(text, limits).whole()?;
+        Ok(Self { text, nodes })
     }
 
     /// The outermost value.
@@ -191,14 +191,14 @@ impl<'d> Value<'d> {
 
     /// Its source text.
     pub fn raw(self) -> &'d [u8] {
-        &self.document.bytes[self.range()]
+        &self.document.text.as_bytes()[self.range()]
     }
 
     /// The key under which it stands in its object, unescaped.
     pub fn key(self) -> Option<Cow<'d, str>> {
         self.node()
             .key
-            .map(|text| unescape(self.document.bytes, text))
+            .map(|text| unescape(self.document.text, text))
     }
 
     /// The string it is.
@@ -206,7 +206,7 @@ impl<'d> Value<'d> {
         let node = self.node();
         (node.kind == Kind::String).then(|| {
             unescape(
-                self.document.bytes,
+                self.document.text,
                 Text {
                     start: node.start + 1,
                     end: node.end - 1,
@@ -234,8 +234,10 @@ impl<'d> Value<'d> {
 
     /// A member by its key.
     pub fn get(self, key: &str) -> Option<Self> {
-        self.children()
-            .find(|child| child.key().is_some_and(|k| k == key))
+        self.children().find(|child| {
+            let own = child.node().key;
+            own.is_some_and(|own| unescape(self.document.text, own) == key)
+        })
     }
 
     /// A member whose key equals one of `expected` but for case, by Unicode's simple folding as some parsers do it, or
@@ -262,13 +264,13 @@ fn fold(key: &str) -> Cow<'_, str> {
 }
 
 /// A string without its escapes. The scan has already found them well formed.
-fn unescape(bytes: &[u8], text: Text) -> Cow<'_, str> {
+fn unescape(whole: &str, text: Text) -> Cow<'_, str> {
     if !text.escaped {
-        return String::from_utf8_lossy(&bytes[text.start..text.end]);
+        return Cow::Borrowed(&whole[text.start..text.end]);
     }
-    let quoted = &bytes[text.start - 1..=text.end];
+    let quoted = &whole[text.start - 1..=text.end];
     Cow::Owned(
-        serde_json::from_slice(quoted).expect("the scan accepts only strings that are well formed"),
+        serde_json::from_str(quoted).expect("the scan accepts only strings that are well formed"),
     )
 }
 

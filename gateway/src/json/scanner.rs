@@ -1,5 +1,5 @@
 //! The grammar behind [`Document::scan`](super::Document::scan): walks the bytes once and collects the nodes that are
-//! to be remembered. It takes for granted that the bytes are UTF-8 without a byte order mark, which its caller checks.
+//! to be remembered. A byte order mark is refused by its caller.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -8,6 +8,7 @@ use super::{Error, Kind, Limits, Node, Text, unescape};
 
 /// Where one scan stands.
 pub(super) struct Scanner<'a> {
+    text: &'a str,
     bytes: &'a [u8],
     at: usize,
     nodes: Vec<Node>,
@@ -20,10 +21,11 @@ pub(super) struct Scanner<'a> {
 const FEW_KEYS: usize = 16;
 
 impl<'a> Scanner<'a> {
-    /// At the beginning of these bytes.
-    pub(super) fn new(bytes: &'a [u8], limits: Limits) -> Self {
+    /// At the beginning of this text.
+    pub(super) fn new(text: &'a str, limits: Limits) -> Self {
         Self {
-            bytes,
+            text,
+            bytes: text.as_bytes(),
             at: 0,
             nodes: Vec::with_capacity(24),
             keys: Vec::new(),
@@ -111,7 +113,7 @@ impl<'a> Scanner<'a> {
 
     fn is_opaque(&self, key: Option<Text>) -> bool {
         match (self.limits.opaque, key) {
-            (Some(name), Some(text)) => unescape(self.bytes, text) == name,
+            (Some(name), Some(text)) => unescape(self.text, text) == name,
             _ => false,
         }
     }
@@ -160,13 +162,13 @@ impl<'a> Scanner<'a> {
     fn is_duplicate(&self, base: usize, key: Text, many: &mut HashSet<Cow<'a, str>>) -> bool {
         let known = &self.keys[base..];
         if known.len() < FEW_KEYS {
-            let text = unescape(self.bytes, key);
-            return known.iter().any(|k| unescape(self.bytes, *k) == text);
+            let text = unescape(self.text, key);
+            return known.iter().any(|k| unescape(self.text, *k) == text);
         }
         if many.is_empty() {
-            many.extend(known.iter().map(|k| unescape(self.bytes, *k)));
+            many.extend(known.iter().map(|k| unescape(self.text, *k)));
         }
-        !many.insert(unescape(self.bytes, key))
+        !many.insert(unescape(self.text, key))
     }
 
     fn array(&mut self, depth: usize, record: bool) -> Result<Kind, Error> {
@@ -212,6 +214,10 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         let mut escaped = false;
         loop {
+            let rest = self.bytes[self.at..].iter();
+            self.at += rest
+                .take_while(|b| !matches!(b, b'"' | b'\\' | 0..=0x1f))
+                .count();
             match self.peek()? {
                 b'"' => {
                     self.at += 1;
@@ -225,8 +231,7 @@ impl<'a> Scanner<'a> {
                     escaped = true;
                     self.escape()?;
                 }
-                0..=0x1f => return Err(self.syntax()),
-                _ => self.at += 1,
+                _ => return Err(self.syntax()),
             }
         }
     }
