@@ -3,7 +3,7 @@
 //! Made by [`compile`](crate::compile()) in the operator, carried by a ConfigMap, read by the gateway. Its content is
 //! sorted, so that equal objects give equal bytes and an unchanged bundle is not written again.
 
-use api::{AuditSink, AuthMode, Decision, Effect, PolicyMode, SideEffect, Subject, Trust};
+use api::{AuditSink, AuthMode, Decision, Effect, PinMode, PolicyMode, SideEffect, Subject, Trust};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -36,6 +36,9 @@ pub struct Bundle {
     pub default_decision: Decision,
     /// What happens to a tool that the spec does not declare.
     pub undeclared_tools: Decision,
+    /// What happens to a tool whose definition is not an approved one.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub pins: PinMode,
     /// Every call needs a session.
     pub session_required: bool,
     /// The highest trust of any call, by policy.
@@ -74,6 +77,14 @@ pub struct Bundle {
     pub sessions: Vec<SessionEntry>,
 }
 
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_off(pins: &PinMode) -> bool {
+    *pins == PinMode::Off
+}
+
 /// A declared tool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -87,6 +98,9 @@ pub struct ToolEntry {
     /// Scopes that a token needs for a call, beside those that every request needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
+    /// Hashes of the approved definitions, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<String>,
 }
 
 /// The server as an OAuth resource server (RFC 9728).

@@ -35,6 +35,7 @@ pub fn compile(
         mode: settings.mode,
         default_decision: settings.default_decision,
         undeclared_tools: settings.undeclared_tools,
+        pins: settings.pins,
         session_required: settings.session_required,
         max_trust: settings.ceilings.max_trust,
         max_staleness_seconds: settings.ceilings.max_staleness.as_secs(),
@@ -67,6 +68,7 @@ fn tools(server: &MCPServer) -> Vec<ToolEntry> {
             required_trust: tool.required_trust.unwrap_or_default(),
             side_effect: tool.side_effect.unwrap_or_default(),
             scopes: sorted(&tool.scopes),
+            pins: sorted(tool.pins()),
         };
         tools
             .entry(&tool.name)
@@ -74,6 +76,7 @@ fn tools(server: &MCPServer) -> Vec<ToolEntry> {
                 known.required_trust = known.required_trust.max(entry.required_trust);
                 known.side_effect = known.side_effect.max(entry.side_effect);
                 known.scopes = sorted(&[known.scopes.as_slice(), &entry.scopes].concat());
+                known.pins.retain(|pin| entry.pins.contains(pin));
             })
             .or_insert(entry);
     }

@@ -72,6 +72,14 @@ reasons! {
     SideEffectNotAllowed => "side_effect_not_allowed",
     /// Grant, session or policy do not give the trust that the item needs.
     TrustTooLow => "trust_too_low",
+    /// The server's definition of the tool is none of the approved ones.
+    ToolDrifted => "tool_drifted",
+    /// Nobody approved a definition of the tool.
+    ToolNotPinned => "tool_not_pinned",
+    /// The gateway has not seen the server's definitions yet.
+    InventoryUnavailable => "inventory_unavailable",
+    /// The task is unknown, or somebody else's.
+    TaskNotFound => "task_not_found",
     /// The gateway has no bundle.
     PolicyUnavailable => "policy_unavailable",
     /// The gateway could not confirm for too long that its bundle is the newest.
@@ -117,5 +125,19 @@ impl std::fmt::Display for Reason {
 impl serde::Serialize for Reason {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_in_the_documentation() {
+        let page = include_str!("../../docs/access.md");
+        for reason in Reason::ALL {
+            let word = format!("`{reason}`");
+            assert!(page.contains(&word), "{word} is not in docs/access.md");
+        }
     }
 }

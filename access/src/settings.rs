@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use api::{AuditSink, AuthMode, Decision, PolicyMode, TeamMapping, Trust};
+use api::{AuditSink, AuthMode, Decision, PinMode, PolicyMode, TeamMapping, Trust};
 use rules::Effective;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,8 @@ pub struct Settings {
     pub default_decision: Decision,
     /// What happens to a tool that the spec does not declare.
     pub undeclared_tools: Decision,
+    /// What happens to a tool whose definition is not an approved one.
+    pub pins: PinMode,
     /// Every call needs a session.
     pub session_required: bool,
     /// What the policies allow at most, also for grants and sessions that exist already.
@@ -90,6 +92,7 @@ impl From<&Effective> for Settings {
             mode: effective.policy.mode,
             default_decision: effective.policy.default_decision,
             undeclared_tools: effective.policy.undeclared_tools,
+            pins: effective.policy.pins,
             session_required: effective.session.required,
             ceilings: Ceilings {
                 max_trust: effective.access.max_trust,
@@ -126,6 +129,7 @@ impl Settings {
             mode: PolicyMode::AllowList,
             default_decision: Decision::Deny,
             undeclared_tools: Decision::Deny,
+            pins: PinMode::Off,
             session_required: false,
             ceilings: Ceilings::default(),
             teams: Vec::new(),

@@ -57,7 +57,7 @@ pub use server::{
     SessionSettings, Stdio, StdioScope, Tool, Translate, Transport, TrustedProxy, VirtualConfig,
 };
 pub use session::{MCPAgentSession, MCPAgentSessionSpec, SessionPhase, SessionStatus};
-pub use status::{Discovered, Phase, ServerInfo, ServerStatus};
+pub use status::{Definition, Discovered, Phase, ServerInfo, ServerStatus};
 pub use tool::{ItemStatus, MCPTool, MCPToolSpec, Method, ServiceTarget, ToolEntry, ToolView};
 pub use workload::{Autoscaling, Canary, Rollout, RolloutStrategy};
 

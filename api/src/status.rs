@@ -105,6 +105,22 @@ pub struct Discovered {
     /// Where the server differs from what the spec declares.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<String>,
+    /// The definitions of its tools, by name, as far as they could be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub definitions: Vec<Definition>,
+}
+
+/// How the server defines a tool now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Definition {
+    /// Name of the tool.
+    pub name: String,
+    /// What a pin of this definition would be.
+    pub hash: String,
+    /// What is suspicious in its text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<String>,
 }
 
 /// Name and version that a server gives itself. Self-declared: never an identity.

@@ -16,18 +16,22 @@ use jiff::Timestamp;
 
 use crate::answer::Answer;
 use crate::audit::{Audit, Record};
-use crate::filter::{self, Filtered};
+use crate::filter::{self, Ask, Filtered};
 use crate::limits::slots::Slot;
 use crate::limits::timeout::Deadline;
 use crate::metrics::{Decision, Metrics};
-use crate::policy::Store;
-use crate::protocol::{List, Method};
+use crate::news::News;
+use crate::pipeline::Gateway;
+use crate::protocol::Method;
 use crate::sse;
 use crate::trace::Span;
 use crate::upstream::UpstreamBody;
+use crate::viewer::Viewer;
 
 /// The largest event or list that is filtered, in bytes.
 pub const LARGEST: usize = 8 * 1024 * 1024;
+/// The largest answer to a call or a read that is looked at, in bytes.
+pub const LARGEST_RESULT: usize = 64 * 1024 * 1024;
 
 /// Resolves when the caller may no longer listen.
 pub type Watchdog = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -66,6 +70,8 @@ struct Events {
     incoming: UpstreamBody,
     parser: sse::Parser,
     filter: EventFilter,
+    news: Option<News>,
+    begun: bool,
     ready: VecDeque<Bytes>,
     ended: bool,
 }
@@ -73,15 +79,17 @@ struct Events {
 type Piece = Result<Frame<Bytes>, hyper::Error>;
 
 /// What filtering an event needs to know.
-pub struct EventFilter {
-    /// The bundle, asked anew for every event.
-    pub store: Arc<Store>,
+pub(crate) struct EventFilter {
+    /// Its bundle is asked anew for every event.
+    pub(crate) gateway: Arc<Gateway>,
     /// Who listens.
-    pub caller: Caller,
-    /// The list that was asked for, if the stream answers one request.
-    pub expected: Option<List>,
-    /// The id of that request.
-    pub id: Option<String>,
+    pub(crate) caller: Caller,
+    /// What its tasks are bound to.
+    pub(crate) principal: String,
+    /// What was asked.
+    pub(crate) ask: Ask,
+    /// The id of the request that the stream answers, if it answers one.
+    pub(crate) id: Option<String>,
 }
 
 /// What is to be done when the answer is over.
@@ -135,12 +143,20 @@ impl ReplyBody {
     }
 
     /// The server's events, filtered.
-    pub fn events(incoming: UpstreamBody, filter: EventFilter) -> Self {
-        let parser = sse::Parser::new(LARGEST);
+    pub(crate) fn events(incoming: UpstreamBody, filter: EventFilter, news: Option<News>) -> Self {
+        let limit = if filter.ask.is_strict() {
+            LARGEST
+        } else {
+            LARGEST_RESULT
+        };
+        let parser = sse::Parser::new(limit);
+        let begun = filter.id.is_none();
         Self::of(Source::Events(Box::new(Events {
             incoming,
             parser,
             filter,
+            news,
+            begun,
             ready: VecDeque::new(),
             ended: false,
         })))
@@ -325,6 +341,13 @@ impl Events {
             if self.ended {
                 return Poll::Ready(None);
             }
+            // News must not come before the server's own first word on the stream.
+            if self.begun
+                && let Some(Poll::Ready(events)) = self.news.as_mut().map(|n| n.poll(context))
+            {
+                self.ready.push_back(events);
+                continue;
+            }
             match std::task::ready!(Pin::new(&mut self.incoming).poll_frame(context)) {
                 None => self.ended = true,
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
@@ -339,11 +362,14 @@ impl Events {
 
     fn take(&mut self, bytes: &[u8]) {
         let (filter, ready, ended) = (&self.filter, &mut self.ready, &mut self.ended);
+        let begun = &mut self.begun;
         let fed = self.parser.feed(bytes, |block| {
             if *ended {
                 return;
             }
+            *begun |= block.data.is_some();
             match filter.block(block) {
+                Ok(bytes) if bytes.is_empty() => {}
                 Ok(bytes) => ready.push_back(bytes),
                 Err(last) => {
                     ready.extend(last);
@@ -364,13 +390,28 @@ impl EventFilter {
         let Some(data) = &block.data else {
             return Ok(Bytes::from(block.raw));
         };
-        let Some(view) = self.store.view() else {
+        let gateway = &self.gateway;
+        let Some(view) = gateway.store.view() else {
             return Err(None);
         };
-        let judge = view.judge(&self.caller, Timestamp::now());
-        match filter::message(data, self.expected, &judge) {
+        let viewer = Viewer::new(
+            &view.bundle,
+            view.judge(&self.caller, Timestamp::now()),
+            &self.principal,
+            &gateway.discovery,
+            &gateway.tasks,
+        );
+        match filter::message(data, &self.ask, &viewer) {
             Ok(Filtered::Same) => Ok(Bytes::from(block.raw)),
             Ok(Filtered::Changed(data)) => Ok(Bytes::from(block.with_data(&data))),
+            Ok(Filtered::Dropped) => Ok(Bytes::from(block.without_data())),
+            Ok(Filtered::Stray) => {
+                gateway.metrics.stray_request();
+                tracing::warn!("the server sent a request on a stream where it must send none");
+                Ok(Bytes::from(block.without_data()))
+            }
+            // A result that nothing is taken out of passes as the server wrote it.
+            Err(_) if !self.ask.is_strict() => Ok(Bytes::from(block.raw)),
             Err(error) => Err(self.failed(&error.to_string())),
         }
     }

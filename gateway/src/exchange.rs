@@ -73,6 +73,7 @@ impl Exchange {
             name: None,
             decision: Decision::Deny.as_str(),
             reason: Reason::BadRequest,
+            pin: None,
             grant: None,
             session: None,
             trust: None,

@@ -1,4 +1,5 @@
-//! Lists in answers, cut down to what the caller could call. Pure: bytes in, bytes out.
+//! What the server sends, cut down to what the caller may see: lists to what it could call, notifications to what it
+//! could read. Pure but for notes about tasks and changes: bytes in, bytes out.
 //!
 //! Only entries are taken out, and caching is limited to this caller; every other byte stays. An answer that must be
 //! filtered and is not what MCP says is an error, and never passed; so is one in which some parsers would find another
@@ -6,13 +7,39 @@
 
 use std::ops::Range;
 
-use access::{Item, Judge};
-
 use crate::json::{self, Document, Kind, Limits, Value};
-use crate::protocol::{List, keys};
+use crate::protocol::{Era, List, keys};
+use crate::viewer::Viewer;
 
 /// How long a filtered list may be kept, in milliseconds.
 const LONGEST_TTL_MS: u64 = 30_000;
+
+/// What was asked, as far as it says what to look for in the answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    /// In which era.
+    pub(crate) era: Era,
+    /// For which list.
+    pub(crate) list: Option<List>,
+    /// For something that says how long it may be kept.
+    pub(crate) cacheable: bool,
+    /// For a call of this tool, which may be answered with a task.
+    pub(crate) task_of: Option<String>,
+    /// For nothing but a stream of notifications. After a reconnect it may repeat any answer.
+    pub(crate) standalone: bool,
+}
+
+impl Ask {
+    /// Whether the answer must be understood to be passed.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.list.is_some() || self.standalone
+    }
+
+    /// Whether there is something to look for in an answer that is no stream.
+    pub(crate) fn wants_json(&self) -> bool {
+        self.list.is_some() || self.cacheable || self.task_of.is_some()
+    }
+}
 
 /// Why an answer is not passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,21 +68,34 @@ pub enum Filtered {
     Same,
     /// It passes like this.
     Changed(Vec<u8>),
+    /// It is not for this caller.
+    Dropped,
+    /// It is a request, which the server must not send on this stream. It does not pass.
+    Stray,
 }
 
-/// Filters one message of the server. `expected` is the list that the caller asked for, if that is known.
-pub fn message(bytes: &[u8], expected: Option<List>, judge: &Judge<'_>) -> Result<Filtered, Error> {
-    let document = Document::scan(bytes, Limits::ANSWER)?;
+/// Filters one message of the server.
+pub(crate) fn message(bytes: &[u8], ask: &Ask, viewer: &Viewer<'_>) -> Result<Filtered, Error> {
+    let limits = if ask.is_strict() {
+        Limits::ANSWER
+    } else {
+        Limits::EVENT
+    };
+    let document = Document::scan(bytes, limits)?;
     let root = document.root();
     if root.kind() != Kind::Object {
         return Err(Error::NotAMessage);
     }
     no_case_variants(root, keys::TOP)?;
-    if root.get("method").is_some() {
-        return if root.get("result").is_some() {
-            Err(Error::NotAMessage)
-        } else {
-            Ok(Filtered::Same)
+    if let Some(method) = root.get("method") {
+        if root.get("result").is_some() {
+            return Err(Error::NotAMessage);
+        }
+        let method = method.as_str().ok_or(Error::NotAMessage)?;
+        return match (root.get("id"), ask.era) {
+            (None, _) => notification(&method, root.get("params"), ask, viewer),
+            (Some(_), Era::Modern) => Ok(Filtered::Stray),
+            (Some(_), Era::Legacy) => Ok(Filtered::Same),
         };
     }
     let Some(result) = root.get("result") else {
@@ -67,19 +107,84 @@ pub fn message(bytes: &[u8], expected: Option<List>, judge: &Judge<'_>) -> Resul
     };
     no_case_variants(result, keys::RESULT)?;
     let mut edits = Edits::default();
-    for list in List::ALL {
-        match result.get(list.member()) {
-            Some(entries) if entries.kind() == Kind::Array => {
-                cut(entries, list, judge, &mut edits)?;
+    if ask.is_strict() {
+        for list in List::ALL {
+            match result.get(list.member()) {
+                Some(entries) if entries.kind() == Kind::Array => {
+                    cut(entries, list, viewer, &mut edits)?;
+                }
+                None | Some(_) if ask.list == Some(list) => {
+                    return Err(Error::NoList(list.member()));
+                }
+                None | Some(_) => {}
             }
-            None | Some(_) if expected == Some(list) => return Err(Error::NoList(list.member())),
-            None | Some(_) => {}
         }
     }
-    if expected.is_some() {
+    if let (Some(tool), Some(id)) = (&ask.task_of, task(result)) {
+        viewer.bind(&id, tool);
+    }
+    if ask.list.is_some() || ask.cacheable {
         limit_caching(result, &mut edits);
     }
     Ok(edits.apply(bytes))
+}
+
+/// What becomes of a notification.
+fn notification(
+    method: &str,
+    params: Option<Value<'_>>,
+    ask: &Ask,
+    viewer: &Viewer<'_>,
+) -> Result<Filtered, Error> {
+    let member = |key: &'static str| -> Result<_, Error> {
+        let Some(params) = params else {
+            return Ok(None);
+        };
+        no_case_variants(params, keys::PARAMS)?;
+        Ok(params.get(key).and_then(Value::as_str))
+    };
+    let passes = match method {
+        "notifications/resources/updated" => {
+            member("uri")?.is_some_and(|uri| viewer.may_use(List::Resources, &uri))
+        }
+        "notifications/tasks/status" | "notifications/tasks" => {
+            member("taskId")?.is_some_and(|task| viewer.owns(&task))
+        }
+        // Logs belong to the request that asked for them.
+        "notifications/message" => !(ask.standalone && ask.era == Era::Modern),
+        "notifications/tools/list_changed"
+        | "notifications/prompts/list_changed"
+        | "notifications/resources/list_changed" => {
+            viewer.heard_of_change();
+            true
+        }
+        _ => true,
+    };
+    Ok(if passes {
+        Filtered::Same
+    } else {
+        Filtered::Dropped
+    })
+}
+
+/// The id of the task with which a call was answered: of 2025-11-25, or of the extension.
+fn task(result: Value<'_>) -> Option<std::borrow::Cow<'_, str>> {
+    let own = result
+        .get("resultType")
+        .and_then(Value::as_str)
+        .filter(|word| word == "task")
+        .and_then(|_| result.get("taskId"));
+    let task = result.get("task").and_then(|task| task.get("taskId"));
+    own.or(task).and_then(Value::as_str)
+}
+
+/// Takes entries out of a list that stands in `bytes`, of which `kept` stay.
+pub(crate) fn keep(bytes: &[u8], lists: Vec<(Range<usize>, Vec<Range<usize>>)>) -> Filtered {
+    let mut edits = Edits::default();
+    for (list, kept) in lists {
+        edits.replace_list(list, kept);
+    }
+    edits.apply(bytes)
 }
 
 /// Whether bytes are a JSON-RPC error and nothing else, so that no client can find a list in them.
@@ -107,7 +212,12 @@ fn no_case_variants(value: Value<'_>, expected: &'static [&'static str]) -> Resu
 }
 
 /// Takes out the entries that the caller could not call.
-fn cut(entries: Value<'_>, list: List, judge: &Judge<'_>, edits: &mut Edits) -> Result<(), Error> {
+fn cut(
+    entries: Value<'_>,
+    list: List,
+    viewer: &Viewer<'_>,
+    edits: &mut Edits,
+) -> Result<(), Error> {
     let mut kept: Vec<Range<usize>> = Vec::new();
     let mut all = true;
     for entry in entries.children() {
@@ -116,13 +226,7 @@ fn cut(entries: Value<'_>, list: List, judge: &Judge<'_>, edits: &mut Edits) -> 
             .get(list.name())
             .and_then(Value::as_str)
             .ok_or(Error::NoName(list.member()))?;
-        let item = match list {
-            List::Tools => Item::Tool(&name),
-            List::Prompts => Item::Prompt(&name),
-            List::Resources => Item::Resource(&name),
-            List::Templates => Item::ResourceTemplate(&name),
-        };
-        if judge.allows(&item) {
+        if viewer.lists(list, &name, entry.raw()) {
             kept.push(entry.range());
         } else {
             all = false;
@@ -202,13 +306,40 @@ impl Edits {
 
 #[cfg(test)]
 mod tests {
+    use crate::discovery::Discovery;
+    use crate::metrics::Metrics;
+    use crate::tasks::Tasks;
     use access::{Caller, Settings};
     use api::{MCPAccessGrant, MCPServer, SideEffect, Subject, Tool};
     use std::sync::Arc;
 
     use super::*;
 
+    /// The answer to a request for a list; without one, an event of a standalone stream.
     fn filter(text: &str, expected: Option<List>) -> Result<String, Error> {
+        let ask = Ask {
+            list: expected,
+            standalone: expected.is_none(),
+            ..ask(Era::Modern)
+        };
+        filtered(text, &ask, &Tasks::default()).map(|filtered| match filtered {
+            Filtered::Same => text.to_owned(),
+            Filtered::Changed(bytes) => String::from_utf8(bytes).unwrap(),
+            Filtered::Dropped | Filtered::Stray => String::new(),
+        })
+    }
+
+    fn ask(era: Era) -> Ask {
+        Ask {
+            era,
+            list: None,
+            cacheable: false,
+            task_of: None,
+            standalone: false,
+        }
+    }
+
+    fn filtered(text: &str, ask: &Ask, tasks: &Tasks) -> Result<Filtered, Error> {
         let now: jiff::Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
         let mut server = MCPServer::new("weather", api::MCPServerSpec::default());
         server.spec.tools = ["echo", "add"]
@@ -237,11 +368,15 @@ mod tests {
             now,
         );
         let caller = Caller::of(&grant.spec.subject, Vec::new());
-        let judge = Judge::new(&bundle, &caller, now);
-        message(text.as_bytes(), expected, &judge).map(|filtered| match filtered {
-            Filtered::Same => text.to_owned(),
-            Filtered::Changed(bytes) => String::from_utf8(bytes).unwrap(),
-        })
+        let discovery = Discovery::new(Arc::new(Metrics::new().0));
+        let viewer = Viewer::new(
+            &bundle,
+            access::Judge::new(&bundle, &caller, now),
+            "human:alice",
+            &discovery,
+            tasks,
+        );
+        message(text.as_bytes(), ask, &viewer)
     }
 
     #[test]
@@ -287,6 +422,96 @@ mod tests {
         }
         let text = r#"{"id":1,"result":{"content":[]}}"#;
         assert_eq!(filter(text, None).unwrap(), text);
+    }
+
+    #[test]
+    fn a_notification_passes_if_its_subject_may_be_read() {
+        let tasks = Tasks::default();
+        tasks.bind("human:alice", "mine", "echo");
+        let stream = Ask {
+            standalone: true,
+            ..ask(Era::Modern)
+        };
+        let note = |method: &str, params: &str| {
+            let text = format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/{method}","params":{params}}}"#
+            );
+            let call = filtered(&text, &ask(Era::Legacy), &tasks).ok();
+            (filtered(&text, &stream, &tasks).ok(), call)
+        };
+        let same = || Some(Filtered::Same);
+        let dropped = || Some(Filtered::Dropped);
+        for (method, params) in [
+            ("resources/updated", r#"{"uri":"a://1"}"#),
+            ("tasks/status", r#"{"taskId":"mine","status":"working"}"#),
+            ("tasks", r#"{"taskId":"mine"}"#),
+            ("tools/list_changed", "{}"),
+            ("progress", r#"{"progressToken":1}"#),
+        ] {
+            assert_eq!(note(method, params), (same(), same()), "{method}");
+        }
+        for (method, params) in [
+            ("resources/updated", r#"{"uri":"b://1"}"#),
+            ("resources/updated", "{}"),
+            ("tasks/status", r#"{"taskId":"theirs"}"#),
+            ("tasks", "{}"),
+        ] {
+            assert_eq!(note(method, params), (dropped(), dropped()), "{method}");
+        }
+        assert_eq!(note("message", r#"{"data":"x"}"#), (dropped(), same()));
+        let hidden = r#"{"uri":"a://1","URI":"b://1"}"#;
+        assert_eq!(note("resources/updated", hidden), (None, None));
+    }
+
+    #[test]
+    fn a_modern_server_sends_no_requests() {
+        let text = r#"{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}"#;
+        let filtered = |era| filtered(text, &ask(era), &Tasks::default()).unwrap();
+        assert_eq!(filtered(Era::Modern), Filtered::Stray);
+        assert_eq!(filtered(Era::Legacy), Filtered::Same);
+    }
+
+    #[test]
+    fn a_task_is_bound_to_who_made_it_and_listed_to_nobody_else() {
+        let tasks = Tasks::default();
+        let call = Ask {
+            task_of: Some("echo".to_owned()),
+            ..ask(Era::Modern)
+        };
+        for text in [
+            r#"{"jsonrpc":"2.0","id":1,"result":{"task":{"taskId":"legacy","status":"working"}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"task","taskId":"modern"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","taskId":"none"}}"#,
+        ] {
+            assert_eq!(filtered(text, &call, &tasks).unwrap(), Filtered::Same);
+        }
+        for (id, known) in [("legacy", true), ("modern", true), ("none", false)] {
+            assert_eq!(tasks.tool("human:alice", id).is_some(), known, "{id}");
+        }
+        let list = Ask {
+            list: Some(List::Tasks),
+            ..ask(Era::Legacy)
+        };
+        let text = r#"{"id":1,"result":{"tasks":[{"taskId":"theirs"},{"taskId":"legacy"}]}}"#;
+        let left = r#"{"id":1,"result":{"tasks":[{"taskId":"legacy"}]}}"#;
+        assert_eq!(
+            filtered(text, &list, &tasks).unwrap(),
+            Filtered::Changed(left.into())
+        );
+    }
+
+    #[test]
+    fn what_may_be_kept_is_kept_by_this_caller_only() {
+        let text = r#"{"id":1,"result":{"contents":[],"ttlMs":60000,"cacheScope":"public"}}"#;
+        let read = Ask {
+            cacheable: true,
+            ..ask(Era::Modern)
+        };
+        let limited = r#"{"id":1,"result":{"contents":[],"ttlMs":30000,"cacheScope":"private"}}"#;
+        assert_eq!(
+            filtered(text, &read, &Tasks::default()).unwrap(),
+            Filtered::Changed(limited.into())
+        );
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! The gateway's own conversation with the server: a handshake, which makes the pod ready, and an inventory for the
-//! operator. Retried until it succeeds; the server usually starts after the gateway.
+//! The gateway's own conversation with the server: a handshake, which makes the pod ready, and the inventory, taken
+//! anew when the server says that a list changed, when somebody saw something unknown, and from time to time. Retried
+//! until it succeeds; the server usually starts after the gateway.
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use api::PinMode;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method as Verb, Response, StatusCode};
@@ -14,7 +16,11 @@ use serde_json::{Value, json};
 
 use crate::body::LARGEST;
 use crate::bridge::Call;
+use crate::definitions::Definition;
+use crate::discovery::{Discovery, Tool, Tools};
 use crate::headers;
+use crate::json::{self, Document, Limits};
+use crate::policy::Store;
 use crate::protocol::{Era, List, META_CAPABILITIES, META_VERSION, MODERN, NEWEST_LEGACY};
 use crate::sse;
 use crate::upstream::{self, Upstream, UpstreamBody};
@@ -25,6 +31,12 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Most pages of one list.
 const PAGES: usize = 64;
+/// Most entries of one list that are taken note of. With pins enforced, a tool beyond them is denied.
+const ENTRIES: usize = 4096;
+/// How often the inventory is taken anew while tools are compared with pins, and while they are not.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
+/// The least time between two inventories, whatever is heard meanwhile.
+const REST: Duration = Duration::from_millis(500);
 
 /// What the server says of itself, and what it lists. Without any caller's rights: nothing of it is shown to callers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -40,12 +52,17 @@ pub struct Inventory {
     pub prompts: Listed,
     /// Its resources, by URI.
     pub resources: Listed,
+    /// Its resource templates, by URI template.
+    pub resource_templates: Listed,
+    /// The definitions of its tools.
+    #[serde(skip)]
+    pub definitions: Tools,
 }
 
 /// One list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Listed {
-    /// How many.
+    /// How many, at most [`ENTRIES`].
     pub count: usize,
     /// Their names, in the server's order.
     pub names: Vec<String>,
@@ -62,6 +79,8 @@ enum Error {
     Status(StatusCode),
     #[error("the server's answer is not what MCP says")]
     NotMcp,
+    #[error("the server wants credentials")]
+    Credentials,
 }
 
 /// How the gateway talks to the server.
@@ -72,38 +91,38 @@ struct Talk<'a> {
     session: Option<HeaderValue>,
 }
 
-/// Tries until a handshake succeeds, calls `ready`, then takes the inventory. A server that wants credentials counts
-/// as reachable, and has no inventory.
+/// Tries until a handshake succeeds, calls `ready`, then keeps the inventory current for ever. A server that wants
+/// credentials counts as reachable, and has an empty inventory.
 pub async fn run(
     upstream: Upstream,
-    inventory: Arc<ArcSwapOption<Inventory>>,
+    discovery: Arc<Discovery>,
+    store: Arc<Store>,
     ready: impl FnOnce(),
 ) {
     let mut ready = Some(ready);
     let mut pause = PAUSES.0;
     let mut said = false;
     loop {
-        match attempt(&upstream, || {
+        let mut reached = || {
             ready.take().into_iter().for_each(|ready| ready());
-        })
-        .await
-        {
-            Ok(found) => {
-                inventory.store(Some(Arc::new(found)));
-                return;
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut said, true) {
-                    tracing::info!(%error, "no handshake with the server yet");
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSES.1);
-            }
+            (pause, said) = (PAUSES.0, false);
+        };
+        let Err(error) = converse(&upstream, &discovery, &store, &mut reached).await;
+        if !std::mem::replace(&mut said, true) {
+            tracing::info!(%error, "no handshake with the server now");
         }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSES.1);
     }
 }
 
-async fn attempt(upstream: &Upstream, ready: impl FnOnce()) -> Result<Inventory, Error> {
+/// One handshake, and inventories until something goes wrong.
+async fn converse(
+    upstream: &Upstream,
+    discovery: &Discovery,
+    store: &Store,
+    ready: &mut impl FnMut(),
+) -> Result<std::convert::Infallible, Error> {
     let mut talk = Talk {
         upstream,
         modern: None,
@@ -115,16 +134,23 @@ async fn attempt(upstream: &Upstream, ready: impl FnOnce()) -> Result<Inventory,
         None => talk.initialize().await?,
     };
     ready();
-    let Some(hello) = hello else {
+    let result = if let Some(hello) = &hello {
+        talk.follow(hello, discovery, store).await
+    } else {
         tracing::info!("the server wants credentials: reachable, but without an inventory");
-        return Ok(Inventory::default());
+        discovery.store(Inventory::default(), None);
+        tokio::time::sleep(AGAIN.1).await;
+        Err(Error::Credentials)
     };
-    let listed = talk.inventory(&hello).await;
     talk.end().await;
-    if let Ok(found) = &listed {
-        tracing::info!(tools = found.tools.count, versions = ?found.protocol_versions, "handshake with the server");
-    }
-    listed
+    result
+}
+
+/// Whether tools are compared with pins now.
+fn compares(store: &Store) -> bool {
+    store
+        .view()
+        .is_some_and(|view| view.bundle.pins != PinMode::Off)
 }
 
 impl Talk<'_> {
@@ -134,7 +160,7 @@ impl Talk<'_> {
         let response = self.send("server/discover", json!({})).await?;
         let known = response.status() == StatusCode::OK;
         let answer = if known {
-            answer(response).await.ok()
+            value(response).await.ok()
         } else {
             None
         };
@@ -166,7 +192,7 @@ impl Talk<'_> {
             other => return Err(Error::Status(other)),
         }
         self.session = response.headers().get(headers::SESSION_ID).cloned();
-        let mut answer = answer(response).await?;
+        let mut answer = value(response).await?;
         let result = answer
             .get_mut("result")
             .map(Value::take)
@@ -180,6 +206,59 @@ impl Talk<'_> {
         let response = self.post("notifications/initialized", &note).await?;
         drop(response);
         Ok(Some(result))
+    }
+
+    /// Takes inventories until one fails.
+    async fn follow(
+        &self,
+        hello: &Value,
+        discovery: &Discovery,
+        store: &Store,
+    ) -> Result<std::convert::Infallible, Error> {
+        let mut ear = None;
+        loop {
+            let compared = compares(store);
+            if compared && ear.is_none() {
+                ear = self.listen().await;
+            }
+            let found = self.inventory(hello).await?;
+            if discovery.inventory().is_none() {
+                tracing::info!(tools = found.tools.count, versions = ?found.protocol_versions, "handshake with the server");
+            }
+            let view = store.view();
+            discovery.store(found, view.as_ref().map(|view| &view.bundle));
+            tokio::time::sleep(REST).await;
+            let again = tokio::time::sleep(if compared { AGAIN.0 } else { AGAIN.1 });
+            tokio::select! {
+                () = again => {}
+                () = discovery.nudged() => {}
+                () = heard(&mut ear) => {}
+                () = switched(store, compared) => {}
+            }
+        }
+    }
+
+    /// The stream on which the server tells of changes, if it has one.
+    async fn listen(&self) -> Option<Ear> {
+        let response = if self.modern.is_some() {
+            let wanted = json!({ "notifications": { "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true } });
+            self.send("subscriptions/listen", wanted).await.ok()?
+        } else {
+            let mut call = self.call(Verb::GET, "", Bytes::new());
+            call.headers.remove(header::CONTENT_TYPE);
+            call.headers.insert(
+                header::ACCEPT,
+                HeaderValue::from_static("text/event-stream"),
+            );
+            let sent = self.upstream.send(call);
+            tokio::time::timeout(PATIENCE, sent).await.ok()?.ok()?
+        };
+        let open =
+            response.status() == StatusCode::OK && headers::is_event_stream(response.headers());
+        open.then(|| Ear {
+            body: response.into_body(),
+            parser: sse::Parser::new(LARGEST),
+        })
     }
 
     async fn inventory(&self, hello: &Value) -> Result<Inventory, Error> {
@@ -196,48 +275,57 @@ impl Talk<'_> {
         let info = hello
             .get("serverInfo")
             .or_else(|| hello.pointer("/_meta/io.modelcontextprotocol~1serverInfo"));
-        Ok(Inventory {
+        let mut inventory = Inventory {
             server_info: info.cloned().unwrap_or_default(),
             protocol_versions,
-            tools: if has("tools") {
-                self.list("tools/list", List::Tools).await?
-            } else {
-                Listed::default()
-            },
-            prompts: if has("prompts") {
-                self.list("prompts/list", List::Prompts).await?
-            } else {
-                Listed::default()
-            },
-            resources: if has("resources") {
-                self.list("resources/list", List::Resources).await?
-            } else {
-                Listed::default()
-            },
-        })
+            ..Inventory::default()
+        };
+        if has("tools") {
+            let definitions = &mut inventory.definitions;
+            let take = |name: &str, entry: &[u8]| note(definitions, name, entry);
+            inventory.tools = self.list("tools/list", List::Tools, take).await?;
+        }
+        if has("prompts") {
+            inventory.prompts = self.list("prompts/list", List::Prompts, |_, _| {}).await?;
+        }
+        if has("resources") {
+            inventory.resources = self
+                .list("resources/list", List::Resources, |_, _| {})
+                .await?;
+            // Servers with resources need not have templates.
+            inventory.resource_templates = self
+                .list("resources/templates/list", List::Templates, |_, _| {})
+                .await
+                .unwrap_or_default();
+        }
+        Ok(inventory)
     }
 
-    /// Every page of one list.
-    async fn list(&self, method: &str, list: List) -> Result<Listed, Error> {
+    /// Every page of one list. `take` is shown each entry with its name.
+    async fn list(
+        &self,
+        method: &str,
+        list: List,
+        mut take: impl FnMut(&str, &[u8]),
+    ) -> Result<Listed, Error> {
         let mut names = Vec::new();
         let mut params = json!({});
         for _ in 0..PAGES {
-            let response = self.send(method, params).await?;
-            let answer = answer(response).await?;
-            let entries = answer
-                .pointer(&format!("/result/{}", list.member()))
-                .and_then(Value::as_array);
-            for entry in entries.ok_or(Error::NotMcp)? {
-                names.extend(
-                    entry
-                        .get(list.name())
-                        .and_then(Value::as_str)
-                        .map(str::to_owned),
-                );
+            let bytes = answer(self.send(method, params).await?).await?;
+            let document = Document::scan(&bytes, Limits::ANSWER).map_err(|_| Error::NotMcp)?;
+            let result = document.root().get("result").ok_or(Error::NotMcp)?;
+            let entries = result.get(list.member()).ok_or(Error::NotMcp)?;
+            for entry in entries.children() {
+                let name = entry.get(list.name()).and_then(json::Value::as_str);
+                let Some(name) = name.filter(|_| names.len() < ENTRIES) else {
+                    continue;
+                };
+                take(&name, entry.raw());
+                names.push(name.into_owned());
             }
-            match answer.pointer("/result/nextCursor").and_then(Value::as_str) {
-                Some(cursor) => params = json!({ "cursor": cursor }),
-                None => break,
+            match result.get("nextCursor").and_then(json::Value::as_str) {
+                Some(cursor) if names.len() < ENTRIES => params = json!({ "cursor": cursor }),
+                Some(_) | None => break,
             }
         }
         Ok(Listed {
@@ -324,8 +412,79 @@ impl Talk<'_> {
     }
 }
 
+/// Notes the definition of a tool. One that cannot be read, and each of two with one name, is no definition.
+fn note(tools: &mut Tools, name: &str, entry: &[u8]) {
+    let definition = Definition::read(entry)
+        .map_err(
+            |error| tracing::warn!(tool = ?name, %error, "the definition of a tool cannot be read"),
+        )
+        .ok();
+    match tools.entry(name.to_owned()) {
+        Entry::Occupied(mut known) => known.get_mut().definition = None,
+        Entry::Vacant(new) => {
+            new.insert(Tool {
+                definition,
+                approved: None,
+            });
+        }
+    }
+}
+
+/// Where the server is heard.
+struct Ear {
+    body: UpstreamBody,
+    parser: sse::Parser,
+}
+
+/// Resolves when the server says that a list changed. Never, if it cannot be heard.
+async fn heard(ear: &mut Option<Ear>) {
+    while let Some(open) = ear {
+        let Some(Ok(frame)) = open.body.frame().await else {
+            *ear = None;
+            break;
+        };
+        let mut changed = false;
+        let fed = open
+            .parser
+            .feed(frame.data_ref().map_or(&[], |b| &b[..]), |block| {
+                changed |= block.data.is_some_and(|data| is_change(&data));
+            });
+        if fed.is_err() {
+            *ear = None;
+            break;
+        }
+        if changed {
+            return;
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+/// Whether a message tells that a list changed.
+fn is_change(message: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(message).is_ok_and(|message| {
+        let method = message.get("method").and_then(Value::as_str);
+        method.is_some_and(|method| method.ends_with("/list_changed"))
+    })
+}
+
+/// Resolves when tools begin or cease to be compared with pins.
+async fn switched(store: &Store, compared: bool) {
+    let mut changes = store.changes();
+    while compares(store) == compared {
+        if changes.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The response to our request, as a tree.
+async fn value(response: Response<UpstreamBody>) -> Result<Value, Error> {
+    serde_json::from_slice(&answer(response).await?).map_err(|_| Error::NotMcp)
+}
+
 /// The response to our request, from JSON or from a stream of events.
-async fn answer(response: Response<UpstreamBody>) -> Result<Value, Error> {
+async fn answer(response: Response<UpstreamBody>) -> Result<Bytes, Error> {
     if response.status() != StatusCode::OK {
         return Err(Error::Status(response.status()));
     }
@@ -339,7 +498,7 @@ async fn answer(response: Response<UpstreamBody>) -> Result<Value, Error> {
             .collect()
             .await
             .map_err(|_| Error::NotMcp)?;
-        serde_json::from_slice(&collected.to_bytes()).map_err(|_| Error::NotMcp)
+        Ok(collected.to_bytes())
     };
     tokio::time::timeout(PATIENCE, read)
         .await
@@ -347,7 +506,7 @@ async fn answer(response: Response<UpstreamBody>) -> Result<Value, Error> {
 }
 
 /// The first event that is a response. Notifications may come before it.
-async fn from_events(mut body: UpstreamBody) -> Result<Value, Error> {
+async fn from_events(mut body: UpstreamBody) -> Result<Bytes, Error> {
     let mut parser = sse::Parser::new(LARGEST);
     while let Some(frame) = body.frame().await {
         let Ok(bytes) = frame.map_err(|_| Error::NotMcp)?.into_data() else {
@@ -355,15 +514,15 @@ async fn from_events(mut body: UpstreamBody) -> Result<Value, Error> {
         };
         let mut found = None;
         let fed = parser.feed(&bytes, |block| {
-            let message: Option<Value> = block
-                .data
-                .and_then(|data| serde_json::from_slice(&data).ok());
-            let is_response = |m: &Value| m.get("result").is_some() || m.get("error").is_some();
-            found = found.take().or(message.filter(is_response));
+            let is_response = |data: &Vec<u8>| {
+                serde_json::from_slice::<Value>(data)
+                    .is_ok_and(|m| m.get("result").is_some() || m.get("error").is_some())
+            };
+            found = found.take().or(block.data.filter(is_response));
         });
         fed.map_err(|_| Error::NotMcp)?;
         if let Some(found) = found {
-            return Ok(found);
+            return Ok(found.into());
         }
     }
     Err(Error::NotMcp)

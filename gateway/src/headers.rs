@@ -144,6 +144,18 @@ pub fn remove_unchecked(headers: &mut HeaderMap, message: &Message) {
     }
 }
 
+/// The one value of a header, out of its Base64 if it is in one; `shown` names it in an error.
+pub fn decoded<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+    shown: &'static str,
+) -> Result<Option<Cow<'h, str>>, Error> {
+    single(headers, name)
+        .map_err(|NotOne| Error::Unreadable { name: shown })?
+        .map(|value| decode(value).ok_or(Error::Unreadable { name: shown }))
+        .transpose()
+}
+
 fn agrees(
     headers: &HeaderMap,
     name: &HeaderName,
@@ -151,9 +163,7 @@ fn agrees(
     what: &'static str,
     body: &str,
 ) -> Result<(), Error> {
-    let value = single(headers, name).map_err(|NotOne| Error::Unreadable { name: shown })?;
-    let value = value.ok_or(Error::Missing { name: shown, what })?;
-    let value = decode(value).ok_or(Error::Unreadable { name: shown })?;
+    let value = decoded(headers, name, shown)?.ok_or(Error::Missing { name: shown, what })?;
     if value == body {
         Ok(())
     } else {

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::json::{self, Document, Kind as JsonKind, Limits, Value};
+use crate::news::Wanted;
 use crate::protocol::{META_CAPABILITIES, META_VERSION, Method, Names, keys};
 use crate::trace::Meta;
 
@@ -35,14 +36,62 @@ pub struct Message {
     pub uri: Option<String>,
     /// `params.ref`: its type, and its name or URI.
     pub reference: Option<(String, String)>,
-    /// `params.notifications.resourceSubscriptions`; `None` if one of them is no string.
-    pub subscriptions: Option<Vec<String>>,
+    /// `params.taskId`.
+    pub task_id: Option<String>,
+    /// The call may be answered with a task: it asks for one, or the client knows extensions.
+    pub takes_task: bool,
+    /// `params.notifications`.
+    pub listen: Listen,
     /// The envelope of the modern era.
     pub envelope: Envelope,
     /// The trace context in `params._meta`.
     pub trace: Meta,
     /// Where `params.arguments` is.
     pub arguments: Option<Range<usize>>,
+}
+
+/// What a `subscriptions/listen` asks for.
+#[derive(Debug)]
+pub struct Listen {
+    /// Changes of lists.
+    pub(crate) lists: Wanted,
+    /// `resourceSubscriptions`; `None` if it is no list of strings.
+    pub uris: Option<Texts>,
+    /// `taskIds`; `None` if it is no list of strings.
+    pub tasks: Option<Texts>,
+}
+
+/// A list of strings, and where it and they are.
+#[derive(Debug, Default)]
+pub struct Texts {
+    /// Where the list is; `None` if there is none.
+    pub at: Option<Range<usize>>,
+    /// The strings.
+    pub entries: Vec<(Range<usize>, String)>,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            lists: Wanted::default(),
+            uris: Some(Texts::default()),
+            tasks: Some(Texts::default()),
+        }
+    }
+}
+
+impl Texts {
+    fn read(list: Option<Value<'_>>) -> Option<Self> {
+        let Some(list) = list else {
+            return Some(Self::default());
+        };
+        let entry = |v: Value<'_>| Some((v.range(), v.as_str()?.into_owned()));
+        let entries = list.children().map(entry).collect::<Option<_>>()?;
+        (list.kind() == JsonKind::Array).then(|| Self {
+            at: Some(list.range()),
+            entries,
+        })
+    }
 }
 
 /// `params._meta`, as far as it says how the message is to be read.
@@ -135,7 +184,9 @@ impl Message {
             name: None,
             uri: None,
             reference: None,
-            subscriptions: Some(Vec::new()),
+            task_id: None,
+            takes_task: false,
+            listen: Listen::default(),
             envelope: Envelope::default(),
             trace: Meta::default(),
             arguments: None,
@@ -157,6 +208,10 @@ impl Message {
             .get("uri")
             .map(|v| string(v, "params.uri"))
             .transpose()?;
+        self.task_id = params
+            .get("taskId")
+            .map(|v| string(v, "params.taskId"))
+            .transpose()?;
         self.arguments = params.get("arguments").map(Value::range);
         if let Some(meta) = params.get("_meta") {
             object(meta, "params._meta")?;
@@ -167,13 +222,13 @@ impl Message {
                 state: text("tracestate"),
             };
             let version = meta.get(META_VERSION);
+            let capabilities = meta.get(META_CAPABILITIES);
             self.envelope = Envelope {
                 claimed: version.is_some(),
                 version: version.and_then(Value::as_str).map(Cow::into_owned),
-                capabilities: meta
-                    .get(META_CAPABILITIES)
-                    .is_some_and(|v| v.kind() == JsonKind::Object),
+                capabilities: capabilities.is_some_and(|v| v.kind() == JsonKind::Object),
             };
+            self.takes_task = capabilities.is_some_and(|v| v.get("extensions").is_some());
         }
         if let Some(reference) = params.get("ref") {
             object(reference, "params.ref")?;
@@ -192,23 +247,23 @@ impl Message {
         }
         if let Some(task) = params.get("task").filter(|t| t.kind() == JsonKind::Object) {
             no_case_variants(task, keys::TASK)?;
+            self.takes_task = true;
         }
         if let Some(notifications) = params
             .get("notifications")
             .filter(|n| n.kind() == JsonKind::Object)
         {
             no_case_variants(notifications, keys::NOTIFICATIONS)?;
-            if let Some(list) = notifications.get("resourceSubscriptions") {
-                let all = list
-                    .children()
-                    .map(|v| v.as_str().map(Cow::into_owned))
-                    .collect();
-                self.subscriptions = if list.kind() == JsonKind::Array {
-                    all
-                } else {
-                    None
-                };
-            }
+            let on = |key: &str| notifications.get(key).is_some_and(|v| v.raw() == b"true");
+            self.listen = Listen {
+                lists: Wanted {
+                    tools: on("toolsListChanged"),
+                    prompts: on("promptsListChanged"),
+                    resources: on("resourcesListChanged"),
+                },
+                uris: Texts::read(notifications.get("resourceSubscriptions")),
+                tasks: Texts::read(notifications.get("taskIds")),
+            };
         }
         Ok(())
     }
@@ -228,7 +283,17 @@ impl Message {
             })
         };
         Ok(match method.names {
-            Names::Nothing => Vec::new(),
+            // Whose a task is, and what of a subscription is passed, is not a question of a grant alone.
+            Names::Task if self.task_id.is_none() => {
+                return Err(must_be("params.taskId", "a string"));
+            }
+            Names::Subscriptions if self.listen.uris.is_none() => {
+                return Err(must_be(RESOURCE_SUBSCRIPTIONS, "a list of strings"));
+            }
+            Names::Subscriptions if self.listen.tasks.is_none() => {
+                return Err(must_be("params.notifications.taskIds", "a list of strings"));
+            }
+            Names::Nothing | Names::Task | Names::Subscriptions => Vec::new(),
             Names::Tool => vec![access::Item::Tool(name()?)],
             Names::Prompt => vec![access::Item::Prompt(name()?)],
             Names::Resource => vec![access::Item::Resource(uri()?)],
@@ -242,13 +307,6 @@ impl Message {
                     });
                 }
             },
-            Names::Subscriptions => {
-                let uris = self.subscriptions.as_ref().ok_or(Error::Type {
-                    member: "params.notifications.resourceSubscriptions",
-                    expected: "a list of strings",
-                })?;
-                uris.iter().map(|uri| access::Item::Resource(uri)).collect()
-            }
         })
     }
 
@@ -257,6 +315,7 @@ impl Message {
         match self.method.as_str() {
             "tools/call" | "prompts/get" => self.name.as_deref(),
             "resources/read" => self.uri.as_deref(),
+            "tasks/get" | "tasks/update" | "tasks/cancel" => self.task_id.as_deref(),
             _ => None,
         }
     }
@@ -275,6 +334,12 @@ fn only_of_a_response(root: Value<'_>) -> Result<(), Error> {
         }),
         None => Ok(()),
     }
+}
+
+const RESOURCE_SUBSCRIPTIONS: &str = "params.notifications.resourceSubscriptions";
+
+fn must_be(member: &'static str, expected: &'static str) -> Error {
+    Error::Type { member, expected }
 }
 
 fn object(value: Value<'_>, member: &'static str) -> Result<(), Error> {
@@ -463,14 +528,6 @@ mod tests {
             .unwrap(),
             [r#"ResourceTemplate("a://{b}")"#]
         );
-        assert_eq!(
-            of(
-                "subscriptions/listen",
-                r#"{"notifications":{"resourceSubscriptions":["a://1","a://2"]}}"#
-            )
-            .unwrap(),
-            [r#"Resource("a://1")"#, r#"Resource("a://2")"#]
-        );
         assert!(of("tools/call", "{}").is_err());
         assert!(
             of(
@@ -479,12 +536,34 @@ mod tests {
             )
             .is_err()
         );
-        assert!(
-            of(
-                "subscriptions/listen",
-                r#"{"notifications":{"resourceSubscriptions":[7]}}"#
-            )
-            .is_err()
+    }
+
+    #[test]
+    fn what_a_subscription_asks_for_is_found() {
+        let listen = |notifications: &str| {
+            let text = format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{{"notifications":{notifications}}}}}"#
+            );
+            let listen = read(&text).unwrap().listen;
+            let names = |texts: Option<Texts>| {
+                texts.map(|texts| {
+                    let part = |(range, name): (Range<usize>, String)| {
+                        assert_eq!(text[range], format!("{name:?}"));
+                        name
+                    };
+                    texts.entries.into_iter().map(part).collect::<Vec<_>>()
+                })
+            };
+            (listen.lists, names(listen.uris), names(listen.tasks))
+        };
+        let (lists, uris, tasks) = listen(
+            r#"{"toolsListChanged":true,"promptsListChanged":false,"resourceSubscriptions":["a://1","a://2"]}"#,
         );
+        assert!(lists.tools && !lists.prompts && !lists.resources);
+        assert_eq!(uris.unwrap(), ["a://1", "a://2"]);
+        assert_eq!(tasks.unwrap(), [] as [&str; 0]);
+        assert_eq!(listen(r#"{"taskIds":["t"]}"#).2.unwrap(), ["t"]);
+        assert_eq!(listen(r#"{"resourceSubscriptions":[7]}"#).1, None);
+        assert_eq!(listen(r#"{"resourceSubscriptions":{"a":"b"}}"#).1, None);
     }
 }

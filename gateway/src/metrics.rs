@@ -1,8 +1,9 @@
 //! The gateway's metrics. No label has a value that a caller can make up.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use access::Reason;
+use access::{Reason, Standing};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -10,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::definitions::hygiene::Finding;
 use crate::policy::Source;
 
 /// What became of a message.
@@ -81,6 +83,16 @@ struct BatchLabels {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StandingLabels {
+    standing: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FindingLabels {
+    finding: &'static str,
+}
+
 /// The metrics, to be counted up from everywhere.
 #[derive(Debug)]
 pub struct Metrics {
@@ -95,6 +107,9 @@ pub struct Metrics {
     batches: Family<BatchLabels, Counter>,
     streams: Gauge,
     redis: Gauge,
+    tools: Family<StandingLabels, Gauge>,
+    findings: Family<FindingLabels, Gauge>,
+    stray_requests: Counter,
 }
 
 fn histogram() -> Histogram {
@@ -118,6 +133,9 @@ impl Metrics {
             batches: Family::default(),
             streams: Gauge::default(),
             redis: Gauge::default(),
+            tools: Family::default(),
+            findings: Family::default(),
+            stray_requests: Counter::default(),
         };
         let mut registry = Registry::with_prefix("mcp_gateway");
         registry.register(
@@ -174,6 +192,21 @@ impl Metrics {
             "redis_up",
             "Whether rate limits are shared in Redis: 1, or 0 while they are counted by this gateway alone",
             metrics.redis.clone(),
+        );
+        registry.register(
+            "tools",
+            "Tools of the server by how their definitions stand against the pins",
+            metrics.tools.clone(),
+        );
+        registry.register(
+            "tool_findings",
+            "Tools of the server with something suspicious in their definitions",
+            metrics.findings.clone(),
+        );
+        registry.register(
+            "stray_requests",
+            "Requests that the server sent on a stream where it must send none",
+            metrics.stray_requests.clone(),
         );
         (metrics, registry)
     }
@@ -269,5 +302,28 @@ impl Metrics {
         self.batches
             .get_or_create(&BatchLabels { of, result })
             .inc();
+    }
+
+    /// How the server's tools stand against the pins, and what is suspicious in them.
+    pub fn tools(&self, standings: &HashMap<Standing, i64>, findings: &HashMap<Finding, i64>) {
+        for standing in Standing::ALL {
+            let labels = StandingLabels {
+                standing: standing.as_str(),
+            };
+            let count = standings.get(&standing).copied().unwrap_or_default();
+            self.tools.get_or_create(&labels).set(count);
+        }
+        for finding in Finding::ALL {
+            let labels = FindingLabels {
+                finding: finding.as_str(),
+            };
+            let count = findings.get(&finding).copied().unwrap_or_default();
+            self.findings.get_or_create(&labels).set(count);
+        }
+    }
+
+    /// The server sent a request where it must send none.
+    pub fn stray_request(&self) {
+        self.stray_requests.inc();
     }
 }

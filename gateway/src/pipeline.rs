@@ -9,7 +9,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use access::Reason;
+use access::{Item, Judge, Reason};
 use api::AuditSink;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -23,7 +23,9 @@ use crate::answer::Answer;
 use crate::audit::Audit;
 use crate::body::{Finish, ReplyBody};
 use crate::bridge::Call;
+use crate::discovery::Discovery;
 use crate::exchange::{Exchange, Step, refuse};
+use crate::filter::{Ask, Filtered};
 use crate::headers;
 use crate::identity::{self, Known};
 use crate::intake;
@@ -31,10 +33,13 @@ use crate::limits::timeout::{self, Cancel, Deadline};
 use crate::limits::{self, Limits, slots};
 use crate::message::{self, Kind, Message};
 use crate::metrics::Metrics;
+use crate::named;
+use crate::news::Wanted;
 use crate::policy::{Store, View};
 use crate::protocol::{Era, LEGACY, MODERN, Method, Names, code};
-use crate::reply::{allow_origin, no_answer, preflight, public_json, reply};
+use crate::reply::{Asked, allow_origin, no_answer, preflight, public_json, reply};
 use crate::seal::Sealer;
+use crate::tasks::Tasks;
 use crate::trace::{self, Tracer};
 use crate::upstream::Upstream;
 
@@ -57,6 +62,10 @@ pub struct Gateway {
     pub limits: Limits,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+    /// What the server has.
+    pub discovery: Arc<Discovery>,
+    /// Whose a task is.
+    pub tasks: Arc<Tasks>,
     /// The largest body that is taken, in bytes.
     pub largest_body: usize,
     /// Room for the bodies that are under way, in KiB.
@@ -276,7 +285,7 @@ fn no_message(error: &message::Error) -> Answer {
     )
 }
 
-fn no_agreement(error: &headers::Error) -> Answer {
+pub(crate) fn no_agreement(error: &headers::Error) -> Answer {
     let (code, reason) = match error {
         headers::Error::Missing { .. }
         | headers::Error::Unreadable { .. }
@@ -301,7 +310,7 @@ fn no_agreement(error: &headers::Error) -> Answer {
 async fn judged(
     gateway: &Arc<Gateway>,
     caller_headers: &HeaderMap,
-    body: Bytes,
+    mut body: Bytes,
     message: Message,
     exchange: &mut Exchange,
     view: &Arc<View>,
@@ -322,6 +331,16 @@ async fn judged(
             return unknown_method(era, &message);
         };
         check_access(gateway, exchange, view, &known, &message, method, era)?;
+        if era == Era::Modern && method.names == Names::Tool {
+            let arguments = message.arguments.clone().map(|range| &body[range]);
+            named::check_params(gateway, &message, caller_headers, arguments)?;
+        }
+        if method.names == Names::Subscriptions
+            && let Filtered::Changed(narrowed) =
+                named::narrowed(gateway, view, &known, &message, &body)
+        {
+            body = narrowed.into();
+        }
         exchange.slot = limits::admit(&gateway.limits, view, &known, &message, method)
             .await
             .or_else(refuse)?;
@@ -339,8 +358,7 @@ async fn judged(
         ));
     }
     identity::told_to_server(&known.caller, view, &mut headers);
-    let id = message.id.filter(|_| message.kind == Kind::Request);
-    let list = method.and_then(|method| method.list);
+    let asked = asked(&message, method, era);
     let principal = known.principal.clone();
     let call = |headers, body| Call {
         verb: Verb::POST,
@@ -353,8 +371,9 @@ async fn judged(
     if method.is_some_and(|method| method.names == Names::Subscriptions) {
         let sent = gateway.upstream.send(call(headers, body)).await;
         let response = sent.or_else(|error| refuse(no_answer(&error)))?;
-        return reply(gateway, response, known, era, list, id).await;
+        return reply(gateway, response, known, asked).await;
     }
+    let id = asked.id.clone();
     let limit = view.bundle.limits.timeout();
     let at = tokio::time::Instant::from_std(exchange.began) + limit;
     let late = || timeout::late(limit);
@@ -389,10 +408,28 @@ async fn judged(
             .map(|id| timeout::event(&late(), Some(id))),
         cancel: if stream { cancel(&known) } else { None },
     };
-    let replying = reply(gateway, response, known, era, list, id.clone());
+    let replying = reply(gateway, response, known, asked);
     match tokio::time::timeout_at(at, replying).await {
         Ok(replied) => Ok(replied?.map(|body| body.within(deadline))),
         Err(_) => refuse(late()),
+    }
+}
+
+/// What the answer to a message is looked at for.
+fn asked(message: &Message, method: Option<&Method>, era: Era) -> Asked {
+    let names = method.map(|method| method.names);
+    let call = names == Some(Names::Tool) && message.takes_task;
+    let listens = names == Some(Names::Subscriptions);
+    Asked {
+        ask: Ask {
+            era,
+            list: method.and_then(|method| method.list),
+            cacheable: era == Era::Modern && method.is_some_and(Method::is_cacheable),
+            task_of: message.name.clone().filter(|_| call),
+            standalone: listens || message.kind != Kind::Request,
+        },
+        id: message.id.clone().filter(|_| message.kind == Kind::Request),
+        wanted: listens.then_some(message.listen.lists),
     }
 }
 
@@ -446,20 +483,32 @@ fn check_access(
         ))
     })?;
     exchange.allowed(Reason::MethodAllowed);
+    if method.names == Names::Task {
+        return named::check_task(gateway, exchange, view, known, message);
+    }
     if items.is_empty() {
         return Ok(());
     }
     let judge = view.judge(&known.caller, Timestamp::now());
     for item in &items {
-        let verdict = judge.decide(item);
-        exchange.verdict(item, &verdict);
-        if !verdict.allowed {
-            return refuse(Answer::denied(&verdict));
+        check_item(exchange, &judge, item)?;
+        if let Item::Tool(tool) = item {
+            named::check_pin(gateway, exchange, view, tool)?;
         }
     }
     match identity::lacking_scopes(known, &items, view) {
         Some(answer) => refuse(answer),
         None => Ok(()),
+    }
+}
+
+pub(crate) fn check_item(exchange: &mut Exchange, judge: &Judge<'_>, item: &Item<'_>) -> Step<()> {
+    let verdict = judge.decide(item);
+    exchange.verdict(item, &verdict);
+    if verdict.allowed {
+        Ok(())
+    } else {
+        refuse(Answer::denied(&verdict))
     }
 }
 
@@ -533,5 +582,22 @@ async fn without_body(
         })
         .await
         .or_else(|e| refuse(no_answer(&e)))?;
-    reply(gateway, response, known, era, None, None).await
+    let ask = Ask {
+        era,
+        list: None,
+        cacheable: false,
+        task_of: None,
+        standalone: true,
+    };
+    let all = Wanted {
+        tools: true,
+        prompts: true,
+        resources: true,
+    };
+    let asked = Asked {
+        ask,
+        id: None,
+        wanted: Some(all),
+    };
+    reply(gateway, response, known, asked).await
 }

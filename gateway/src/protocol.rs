@@ -15,6 +15,9 @@ pub const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 /// Key of the envelope in `_meta`: the client's capabilities.
 pub const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 
+/// Key in `_meta` of what comes on a stream of `subscriptions/listen`: the id of that request.
+pub const META_SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
+
 /// Error codes. The specification's are in -32768..-32000; the gateway's own lie outside that range and resemble
 /// the HTTP status of the same meaning.
 pub mod code {
@@ -82,8 +85,11 @@ pub enum Names {
     Resource,
     /// A prompt or a resource template, in `params.ref`.
     Reference,
-    /// Resources, in `params.notifications.resourceSubscriptions`.
+    /// Resources, in `params.notifications.resourceSubscriptions`, and tasks, in `taskIds` beside it. What may not be
+    /// read is taken out of the request.
     Subscriptions,
+    /// A task, in `params.taskId`.
+    Task,
 }
 
 /// The lists that are filtered.
@@ -97,11 +103,19 @@ pub enum List {
     Resources,
     /// `resources/templates/list`
     Templates,
+    /// `tasks/list`
+    Tasks,
 }
 
 impl List {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Tools, Self::Prompts, Self::Resources, Self::Templates];
+    pub const ALL: [Self; 5] = [
+        Self::Tools,
+        Self::Prompts,
+        Self::Resources,
+        Self::Templates,
+        Self::Tasks,
+    ];
 
     /// The member of the result that holds the list.
     pub fn member(self) -> &'static str {
@@ -110,6 +124,7 @@ impl List {
             Self::Prompts => "prompts",
             Self::Resources => "resources",
             Self::Templates => "resourceTemplates",
+            Self::Tasks => "tasks",
         }
     }
 
@@ -119,6 +134,7 @@ impl List {
             Self::Tools | Self::Prompts => "name",
             Self::Resources => "uri",
             Self::Templates => "uriTemplate",
+            Self::Tasks => "taskId",
         }
     }
 }
@@ -158,9 +174,8 @@ const fn list(name: &'static str, list: List) -> Method {
     }
 }
 
-/// Every method that is let through; whatever is not here is denied. `tasks/*` are not here: a task is bound to the
-/// principal that made it, which the gateway does not keep track of yet.
-static METHODS: [Method; 21] = [
+/// Every method that is let through; whatever is not here is denied.
+static METHODS: [Method; 27] = [
     method("tools/call", true, true, Names::Tool),
     list("tools/list", List::Tools),
     method("resources/read", true, true, Names::Resource),
@@ -171,6 +186,16 @@ static METHODS: [Method; 21] = [
     method("completion/complete", true, true, Names::Reference),
     method("server/discover", true, false, Names::Nothing),
     method("subscriptions/listen", true, false, Names::Subscriptions),
+    method("tasks/get", true, true, Names::Task),
+    method("tasks/result", false, true, Names::Task),
+    method("tasks/cancel", true, true, Names::Task),
+    method("tasks/update", true, false, Names::Task),
+    Method {
+        modern: false,
+        ..list("tasks/list", List::Tasks)
+    },
+    // Of a task of the client's own, which the server asked for.
+    method("notifications/tasks/status", false, true, Names::Nothing),
     method("initialize", false, true, Names::Nothing),
     method("ping", false, true, Names::Nothing),
     method("logging/setLevel", false, true, Names::Nothing),
@@ -206,6 +231,11 @@ impl Method {
         })
     }
 
+    /// Whether its modern results say how long they may be kept, besides the lists.
+    pub fn is_cacheable(&self) -> bool {
+        matches!(self.name, "server/discover" | "resources/read")
+    }
+
     /// The name if it is one of the table, else `other`: a label that callers cannot multiply.
     pub fn label(name: &str) -> &'static str {
         METHODS
@@ -228,12 +258,13 @@ pub mod keys {
         "prompts",
         "resources",
         "resourceTemplates",
+        "tasks",
         "nextCursor",
         "ttlMs",
         "cacheScope",
     ];
     /// Of an entry of a list.
-    pub const ENTRY: &[&str] = &["name", "uri", "uriTemplate"];
+    pub const ENTRY: &[&str] = &["name", "uri", "uriTemplate", "taskId"];
     /// Of `params`.
     pub const PARAMS: &[&str] = &[
         "_meta",
@@ -266,7 +297,7 @@ pub mod keys {
         super::META_CAPABILITIES,
         "io.modelcontextprotocol/clientInfo",
         "io.modelcontextprotocol/logLevel",
-        "io.modelcontextprotocol/subscriptionId",
+        super::META_SUBSCRIPTION,
         "io.modelcontextprotocol/related-task",
         "progressToken",
         "traceparent",
@@ -283,5 +314,6 @@ pub mod keys {
         "promptsListChanged",
         "resourcesListChanged",
         "resourceSubscriptions",
+        "taskIds",
     ];
 }

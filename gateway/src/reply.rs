@@ -12,15 +12,17 @@ use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
 
 use crate::answer::Answer;
-use crate::body::{EventFilter, LARGEST, ReplyBody, Watchdog};
+use crate::body::{EventFilter, LARGEST, LARGEST_RESULT, ReplyBody, Watchdog};
 use crate::exchange::{Step, refuse};
-use crate::filter::{self, Filtered};
+use crate::filter::{self, Ask, Filtered};
 use crate::headers;
 use crate::identity::Known;
+use crate::news::{News, Wanted};
 use crate::pipeline::Gateway;
 use crate::policy::Store;
-use crate::protocol::{Era, List};
+use crate::protocol::Era;
 use crate::upstream::{self, UpstreamBody};
+use crate::viewer::Viewer;
 
 pub(crate) fn no_answer(error: &upstream::Error) -> Answer {
     if matches!(error, upstream::Error::Busy) {
@@ -50,14 +52,22 @@ pub(crate) fn no_answer(error: &upstream::Error) -> Answer {
     }
 }
 
-/// The server's answer as the caller may see it. `list` is what must be filtered in it.
+/// What an answer answers.
+pub(crate) struct Asked {
+    /// What to look for in it.
+    pub(crate) ask: Ask,
+    /// Source text of the id of the request; none of a standalone stream.
+    pub(crate) id: Option<String>,
+    /// Of which changes of lists the caller wants to hear on it.
+    pub(crate) wanted: Option<Wanted>,
+}
+
+/// The server's answer as the caller may see it.
 pub(crate) async fn reply(
     gateway: &Arc<Gateway>,
     response: Response<UpstreamBody>,
     known: Known,
-    era: Era,
-    list: Option<List>,
-    id: Option<String>,
+    asked: Asked,
 ) -> Step<Response<ReplyBody>> {
     let (parts, incoming) = response.into_parts();
     let invalid = |message: &str| refuse(Answer::upstream(Reason::UpstreamInvalid, message));
@@ -68,7 +78,7 @@ pub(crate) async fn reply(
         return invalid("the server behind the gateway does not accept the gateway");
     }
     let mut headers = headers::to_caller(&parts.headers);
-    if era == Era::Legacy
+    if asked.ask.era == Era::Legacy
         && let Ok(Some(session)) = headers::single(&parts.headers, &headers::SESSION_ID)
     {
         match gateway
@@ -85,25 +95,12 @@ pub(crate) async fn reply(
         }
     }
     let stream = headers::is_event_stream(&parts.headers);
-    // A standalone stream answers no request, but after a reconnect it may repeat a list.
-    let filtered = list.is_some() || (id.is_none() && stream);
-    let body = match (filtered, stream) {
-        (true, true) => {
-            let (store, caller) = (Arc::clone(&gateway.store), known.caller.clone());
-            ReplyBody::events(
-                incoming,
-                EventFilter {
-                    store,
-                    caller,
-                    expected: list,
-                    id,
-                },
-            )
+    let body = match (stream, asked.ask.wants_json()) {
+        (true, _) => events(gateway, incoming, &known, asked),
+        (false, true) if parts.status.is_success() => {
+            looked_at(gateway, &parts.headers, incoming, &known, &asked.ask).await?
         }
-        (true, false) if parts.status.is_success() => {
-            filtered_json(gateway, &parts.headers, incoming, &known, list).await?
-        }
-        (true, false) => {
+        (false, true) if asked.ask.list.is_some() => {
             let error = error_json(&parts.headers, incoming).await;
             if error.is_none() {
                 headers.remove(header::CONTENT_TYPE);
@@ -124,6 +121,34 @@ pub(crate) async fn reply(
     Ok(response)
 }
 
+/// A stream of events. Each is looked at: it may be a notification that is not for this caller.
+fn events(
+    gateway: &Arc<Gateway>,
+    incoming: UpstreamBody,
+    known: &Known,
+    asked: Asked,
+) -> ReplyBody {
+    let Asked { ask, id, wanted } = asked;
+    let news = wanted.map(|wanted| {
+        let subscription = id.as_deref();
+        News::new(
+            gateway,
+            &known.caller,
+            &known.principal,
+            wanted,
+            subscription,
+        )
+    });
+    let filter = EventFilter {
+        gateway: Arc::clone(gateway),
+        caller: known.caller.clone(),
+        principal: known.principal.clone(),
+        ask,
+        id,
+    };
+    ReplyBody::events(incoming, filter, news)
+}
+
 /// The body of an answer with an error status to a request for a list, if it is a JSON-RPC error. Of anything else
 /// only the status is passed, which a client needs, a lost session above all: some clients would read a list in it.
 async fn error_json(headers: &HeaderMap, incoming: UpstreamBody) -> Option<Bytes> {
@@ -140,25 +165,33 @@ async fn error_json(headers: &HeaderMap, incoming: UpstreamBody) -> Option<Bytes
     None
 }
 
-/// A list that comes as one JSON document.
-async fn filtered_json(
+/// An answer that comes as one JSON document, of which something must be known.
+async fn looked_at(
     gateway: &Gateway,
     headers: &HeaderMap,
     incoming: UpstreamBody,
     known: &Known,
-    list: Option<List>,
+    ask: &Ask,
 ) -> Step<ReplyBody> {
     let invalid = |message: String| refuse(Answer::upstream(Reason::UpstreamInvalid, message));
     if headers::media_type(headers).as_deref() != Some("application/json")
         || headers.contains_key(header::CONTENT_ENCODING)
     {
+        if !ask.is_strict() {
+            return Ok(ReplyBody::relay(incoming));
+        }
         return invalid(
             "the server's answer must be JSON or a stream of events, and not compressed".to_owned(),
         );
     }
-    let Ok(collected) = Limited::new(incoming, LARGEST).collect().await else {
+    let limit = if ask.is_strict() {
+        LARGEST
+    } else {
+        LARGEST_RESULT
+    };
+    let Ok(collected) = Limited::new(incoming, limit).collect().await else {
         return invalid(format!(
-            "the server's answer ended early, or is larger than {LARGEST} bytes"
+            "the server's answer ended early, or is larger than {limit} bytes"
         ));
     };
     let bytes = collected.to_bytes();
@@ -168,10 +201,21 @@ async fn filtered_json(
             "the gateway has no access bundle",
         ));
     };
-    let judge = view.judge(&known.caller, Timestamp::now());
-    match filter::message(&bytes, list, &judge) {
+    let viewer = Viewer::new(
+        &view.bundle,
+        view.judge(&known.caller, Timestamp::now()),
+        &known.principal,
+        &gateway.discovery,
+        &gateway.tasks,
+    );
+    match filter::message(&bytes, ask, &viewer) {
         Ok(Filtered::Same) => Ok(ReplyBody::full(bytes)),
         Ok(Filtered::Changed(changed)) => Ok(ReplyBody::full(changed)),
+        Ok(Filtered::Dropped | Filtered::Stray) => {
+            invalid("the server did not answer the request".to_owned())
+        }
+        // A result that nothing is taken out of passes as the server wrote it.
+        Err(_) if !ask.is_strict() => Ok(ReplyBody::full(bytes)),
         Err(error) => invalid(error.to_string()),
     }
 }

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -21,7 +20,8 @@ use crate::args::Serve;
 use crate::audit::Audit;
 use crate::bridge::stdio::Stdio;
 use crate::bridge::{self, Bridge};
-use crate::handshake::{self, Inventory};
+use crate::discovery::{self, Discovery};
+use crate::handshake;
 use crate::identity::Memory;
 use crate::limits::{self, Limits, shared::Shared};
 use crate::metrics::Metrics;
@@ -76,16 +76,19 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         .unzip();
     follow_bundle(&args, &store, bundle).await?;
 
-    let inventory = Arc::new(ArcSwapOption::<Inventory>::empty());
+    let discovery = Arc::new(Discovery::new(Arc::clone(&metrics)));
     let routes = daemon::admin::router(readiness, Arc::new(registry)).merge(
         Router::new()
             .route("/inventory", get(show_inventory))
-            .with_state(Arc::clone(&inventory)),
+            .with_state((Arc::clone(&discovery), Arc::clone(&store))),
     );
     let admin = tokio::spawn(daemon::admin::serve(args.admin, routes, shutdown.clone()));
-    tokio::spawn(handshake::run(upstream.clone(), inventory, move || {
-        drop(handshake);
-    }));
+    tokio::spawn(handshake::run(
+        upstream.clone(),
+        Arc::clone(&discovery),
+        Arc::clone(&store),
+        move || drop(handshake),
+    ));
 
     let limits = Limits::new(share(&args, &metrics)?, Arc::clone(&metrics));
     let gateway = Arc::new(Gateway {
@@ -97,6 +100,8 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         audit: Arc::new(audit),
         tracer,
         metrics,
+        discovery,
+        tasks: Arc::default(),
         largest_body: args.max_body as usize,
         bodies: Semaphore::new(BODIES * (args.max_body as usize / 1024 + 1)),
         namespace: args.namespace.into(),
@@ -189,18 +194,20 @@ async fn follow_bundle(args: &Serve, store: &Arc<Store>, pending: Pending) -> an
     Ok(())
 }
 
-async fn show_inventory(State(inventory): State<Arc<ArcSwapOption<Inventory>>>) -> Response {
-    let Some(found) = inventory.load_full() else {
+async fn show_inventory(
+    State((discovery, store)): State<(Arc<Discovery>, Arc<Store>)>,
+) -> Response {
+    let Some(found) = discovery.inventory() else {
         return (
             StatusCode::SERVICE_UNAVAILABLE,
             "no handshake with the server yet\n",
         )
             .into_response();
     };
-    match serde_json::to_string(&*found) {
-        Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
+    let view = store.view();
+    let document = discovery::document(&found, view.as_ref().map(|view| &view.bundle));
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (json, document.to_string()).into_response()
 }
 
 /// Takes connections until the drain is over.

@@ -107,6 +107,22 @@ fn data(raw: &[u8], first: bool) -> Option<Vec<u8>> {
 }
 
 impl Block {
+    /// What stays of the block when its data is not for the reader: its id, if it has one, so that a reader who comes
+    /// back goes on from there.
+    pub fn without_data(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for line in
+            lines(without_mark(&self.raw, true)).filter(|l| *l == b"id" || l.starts_with(b"id:"))
+        {
+            out.extend_from_slice(line);
+            out.push(b'\n');
+        }
+        if !out.is_empty() {
+            out.push(b'\n');
+        }
+        out
+    }
+
     /// The same block with other data.
     pub fn with_data(&self, data: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.raw.len() + 16);
@@ -179,6 +195,13 @@ mod tests {
             block.with_data(b"a\nb"),
             b"id: 7\nevent: message\n: note\ndata: a\ndata: b\n\n"
         );
+    }
+
+    #[test]
+    fn without_its_data_only_the_id_is_left() {
+        let block = &blocks(&[b"id: 7\nevent: message\ndata: secret\n: note\n\n"])[0];
+        assert_eq!(block.without_data(), b"id: 7\n\n");
+        assert_eq!(blocks(&[b"data: secret\n\n"])[0].without_data(), b"");
     }
 
     #[test]

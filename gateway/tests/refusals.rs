@@ -280,7 +280,7 @@ async fn a_denial_is_an_answer_that_says_what_to_ask_for() {
         .post(
             "alice",
             &[],
-            r#"{"jsonrpc":"2.0","id":1,"method":"tasks/list"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tasks/list_all"}"#,
         )
         .await;
     assert_eq!(

@@ -41,7 +41,7 @@ async fn a_legacy_client_has_a_session_whose_lists_are_filtered() {
     };
     let session = stand.initialize("alice").await;
     let list = stand
-        .ask("alice", &session, json!("l"), "tools/list", json!({}))
+        .in_session("alice", &session, json!("l"), "tools/list", json!({}))
         .await
         .message();
     assert!(
@@ -210,7 +210,7 @@ async fn two_hundred_calls_at_once_keep_their_ids() {
                     .await
             } else {
                 stand
-                    .ask("alice", session, id.clone(), "tools/call", params)
+                    .in_session("alice", session, id.clone(), "tools/call", params)
                     .await
             };
             let message = reply.message();
@@ -255,7 +255,7 @@ async fn the_server_asks_the_client_that_called_and_gets_its_answer() {
     stand
         .until("the tool is there", || async {
             let list = stand
-                .ask("alice", &session, json!(2), "tools/list", json!({}))
+                .in_session("alice", &session, json!(2), "tools/list", json!({}))
                 .await;
             names(&list.message()).contains("trigger-sampling-request")
         })
@@ -330,7 +330,7 @@ async fn two_principals_do_not_hear_of_each_other() {
         );
         for ((who, session), uri) in [("alice", &alice), ("bob", &bob)].into_iter().zip(uris) {
             let done = stand
-                .ask(
+                .in_session(
                     who,
                     session,
                     json!(1),
@@ -561,7 +561,7 @@ async fn other_servers_of_npm_and_of_the_python_index_work() {
         let stand = Stand::with_stdio(open_world(&[tool]), &command, &[]).await;
         let session = stand.initialize("alice").await;
         let list = stand
-            .ask("alice", &session, json!(1), "tools/list", json!({}))
+            .in_session("alice", &session, json!(1), "tools/list", json!({}))
             .await
             .message();
         assert_eq!(names(&list), HashSet::from([tool]), "{list}");

@@ -37,6 +37,17 @@ pub struct Tool {
     pub pin: Option<Pins>,
 }
 
+impl Tool {
+    /// The hashes of the approved definitions.
+    pub fn pins(&self) -> &[String] {
+        match &self.pin {
+            None => &[],
+            Some(Pins::One(pin)) => std::slice::from_ref(pin),
+            Some(Pins::Many(pins)) => pins,
+        }
+    }
+}
+
 /// One approved definition, or several during a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]

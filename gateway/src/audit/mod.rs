@@ -50,6 +50,9 @@ pub struct Record {
     pub decision: &'static str,
     /// Why.
     pub reason: access::Reason,
+    /// How the tool's definition stands against its pins, where it is not an approved one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pin: Option<&'static str>,
     /// The grant that decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,
@@ -165,6 +168,7 @@ impl Record {
             name: Some("forecast".to_owned()),
             decision: "allow",
             reason: access::Reason::Allowed,
+            pin: None,
             grant: Some("alice".to_owned()),
             session: Some("alice".to_owned()),
             trust: None,

@@ -39,6 +39,30 @@ impl Limits {
         members: 8192,
         opaque: Some("arguments"),
     };
+    /// For one definition of a tool, all of which is remembered.
+    pub const DEFINITION: Self = Self {
+        depth: 128,
+        recorded_depth: 128,
+        recorded: 65_536,
+        members: 8192,
+        opaque: None,
+    };
+    /// For the arguments of a call, as far as headers repeat them.
+    pub const ARGUMENTS: Self = Self {
+        depth: 64,
+        recorded_depth: 8,
+        recorded: 16_384,
+        members: 8192,
+        opaque: None,
+    };
+    /// For events that may notify of something or create a task, and may hold a large result.
+    pub const EVENT: Self = Self {
+        depth: 128,
+        recorded_depth: 3,
+        recorded: 65_536,
+        members: 65_536,
+        opaque: None,
+    };
     /// For lists that the server sends.
     pub const ANSWER: Self = Self {
         depth: 128,

@@ -123,9 +123,12 @@ pub(crate) async fn admit(
     }
     let purpose = match method.names {
         Names::Subscriptions => Use::Stream,
-        Names::Nothing | Names::Tool | Names::Prompt | Names::Resource | Names::Reference => {
-            Use::Call
-        }
+        Names::Nothing
+        | Names::Tool
+        | Names::Prompt
+        | Names::Resource
+        | Names::Reference
+        | Names::Task => Use::Call,
     };
     let slot = limits.enter(view, &known.principal, purpose)?;
     if method.names != Names::Nothing {

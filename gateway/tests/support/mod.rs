@@ -15,6 +15,7 @@
 
 pub mod issuer;
 pub mod recorder;
+pub mod scripted;
 pub mod sink;
 pub mod stdio;
 pub mod upstream;
@@ -165,6 +166,11 @@ impl World {
                 ..MCPAccessGrantSpec::default()
             },
         ));
+    }
+
+    /// The sequence of the newest bundle.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
     }
 
     /// The next bundle.

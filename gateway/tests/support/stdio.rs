@@ -118,7 +118,7 @@ impl Stand {
     }
 
     /// A request within a legacy session.
-    pub async fn ask(
+    pub async fn in_session(
         &self,
         who: &str,
         session: &str,

@@ -47,6 +47,9 @@ impl Reason for Error {
 /// How long to wait before a server that is not ready is looked at again, should no watch say so.
 const NOT_READY: Duration = Duration::from_secs(15);
 
+/// How often the status of a server with pins is compared with what its gateway found.
+const COMPARE: Duration = Duration::from_secs(60);
+
 /// A second line behind the watches: nobody stays wrong for longer than this. It writes nothing when nothing changed.
 const RESYNC: Duration = Duration::from_secs(10 * 60);
 
@@ -93,8 +96,13 @@ async fn reconcile(server: &MCPServer, context: &Context) -> Result<Action, Erro
             } else {
                 Some(next.map_or(NOT_READY, |n| n.min(NOT_READY)))
             };
+            let resync = if status::compares_definitions(&verdict) {
+                COMPARE
+            } else {
+                RESYNC
+            };
             return Ok(Action::requeue(
-                wait.map_or(RESYNC, |wait| wait.min(RESYNC)),
+                wait.map_or(resync, |wait| wait.min(resync)),
             ));
         }
         Err(error) => error,

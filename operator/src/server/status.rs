@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api::conditions::{self, Status, Wanted};
-use api::{Discovered, MCPServer, Phase, ServerStatus, names};
+use api::{Discovered, MCPServer, Phase, PinMode, ServerStatus, names};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt as _;
@@ -49,7 +49,9 @@ pub(super) async fn write(
     };
     let ready = status.phase == Some(Phase::Ready);
     if ready
-        && (status.discovered.is_none() || before.observed_generation != status.observed_generation)
+        && (status.discovered.is_none()
+            || before.observed_generation != status.observed_generation
+            || compares_definitions(verdict))
     {
         status.discovered = discover(&pods).await.or(status.discovered);
     }
@@ -61,6 +63,14 @@ pub(super) async fn write(
         reconcile::write_status(context, &api, server, &status).await?;
     }
     Ok(ready && (status.discovered.is_some() || !gateway_enabled(verdict)))
+}
+
+/// Whether the server's tools are compared with pins, so that what was discovered once does not stay true.
+pub(super) fn compares_definitions(verdict: &Result<Valid, Rejected>) -> bool {
+    verdict.as_ref().is_ok_and(|valid| {
+        let effective = &valid.effective;
+        effective.gateway.enabled && effective.policy.pins != PinMode::Off
+    })
 }
 
 fn gateway_enabled(verdict: &Result<Valid, Rejected>) -> bool {

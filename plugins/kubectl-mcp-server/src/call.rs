@@ -1,10 +1,9 @@
-//! `server call` and `server tools`: what a client would see, as the caller.
+//! `server call`: a call as a client would make it, as the caller; and how a caller reaches a server.
 
-use api::{AuthMode, MCPServer, Tool, names};
+use api::{AuthMode, MCPServer, names};
 use common::cluster::Cluster;
 use common::declared::undeclared_hint;
-use common::output::{Output, OutputArgs, print_value};
-use common::table::Table;
+use common::output::{OutputArgs, print_value};
 use common::tokens::{StoredToken, TokenStore};
 use common::{Error, Exit, Printer, Result};
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
@@ -13,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::arguments::{self, Pair};
-use crate::content::{lines, printable};
+use crate::content::lines;
 use crate::mcp::{Endpoint, McpClient};
 
 /// Arguments of `call`.
@@ -35,23 +34,12 @@ pub(crate) struct CallArgs {
     output: OutputArgs,
 }
 
-/// Arguments of `tools`.
-#[derive(clap::Args)]
-pub(crate) struct ToolsArgs {
-    /// The server
-    server: String,
-    #[command(flatten)]
-    way: WayArgs,
-    #[command(flatten)]
-    output: OutputArgs,
-}
-
 /// How the server is reached.
 #[derive(clap::Args)]
-struct WayArgs {
+pub(crate) struct WayArgs {
     /// Call this URL instead of going through the API server
     #[arg(long, value_name = "URL")]
-    url: Option<Uri>,
+    pub(crate) url: Option<Uri>,
 }
 
 /// `server call`.
@@ -124,94 +112,8 @@ async fn call_tool(
         .await
 }
 
-/// `server tools`.
-pub(crate) async fn tools(
-    cluster: &Cluster,
-    args: &ToolsArgs,
-    printer: &mut Printer,
-) -> Result<Exit> {
-    let what = format!("cannot list the tools of server '{}'", args.server);
-    let endpoint = endpoint(cluster, &args.server, &args.way).await?;
-    let mut client = McpClient::connect(endpoint, what, printer).await?;
-    let tools = client.list("tools/list", "tools", printer).await;
-    client.close().await;
-    let tools = tools?;
-    match args.output.output {
-        Output::Json | Output::Yaml => {
-            print_value(printer, args.output.output, &Value::Array(tools))?;
-        }
-        Output::Name => {
-            for tool in &tools {
-                printer.line(text(tool, "name"));
-            }
-        }
-        Output::Table | Output::Wide if tools.is_empty() => {
-            printer.note(format_args!(
-                "There is no tool of server '{}' that you may call.",
-                args.server
-            ));
-            printer.note(format_args!(
-                "hint: kubectl mcp server policy {}{}",
-                args.server,
-                cluster.flags()
-            ));
-        }
-        Output::Table | Output::Wide => {
-            // What the spec says of a tool is worth a column when it may be read.
-            let declared = cluster
-                .api::<MCPServer>()
-                .get(&args.server)
-                .await
-                .map(|server| server.spec.tools);
-            printer.line(table(
-                &tools,
-                &declared.unwrap_or_default(),
-                args.output.output == Output::Wide,
-            ));
-        }
-    }
-    Ok(Exit::Ok)
-}
-
-fn table(tools: &[Value], declared: &[Tool], wide: bool) -> String {
-    let mut table = Table::new(&["name", "does", "trust", "description"]);
-    let width = if wide { usize::MAX } else { 48 };
-    for tool in tools {
-        let name = text(tool, "name");
-        let known = declared.iter().find(|known| known.name == name);
-        table.row([
-            name,
-            known.map_or_else(
-                || "?".to_owned(),
-                |tool| tool.side_effect.unwrap_or_default().to_string(),
-            ),
-            known.map_or_else(
-                || "?".to_owned(),
-                |tool| tool.required_trust.unwrap_or_default().to_string(),
-            ),
-            first_line(&text(tool, "description"), width),
-        ]);
-    }
-    table.render()
-}
-
-fn text(tool: &Value, member: &str) -> String {
-    printable(tool.get(member).and_then(Value::as_str).unwrap_or_default())
-}
-
-fn first_line(text: &str, width: usize) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    if line.chars().count() <= width {
-        return line.to_owned();
-    }
-    line.chars()
-        .take(width.saturating_sub(3))
-        .chain("...".chars())
-        .collect()
-}
-
 /// Where the server is and with which token.
-async fn endpoint(cluster: &Cluster, server: &str, way: &WayArgs) -> Result<Endpoint> {
+pub(crate) async fn endpoint(cluster: &Cluster, server: &str, way: &WayArgs) -> Result<Endpoint> {
     let named = format!("{server}{}", cluster.flags());
     if let Some(url) = &way.url {
         // The server need not be one of this cluster: it is asked with what there is.
@@ -348,27 +250,6 @@ fn direct(url: &Uri) -> Result<kube::Client> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_list_of_tools_fits_a_terminal() {
-        let tools = [
-            json!({"name": "echo", "description": "Echoes back the input string\nand more"}),
-            json!({"name": "wipe", "description": "x".repeat(60)}),
-        ];
-        let declared = [Tool {
-            name: "echo".to_owned(),
-            ..Tool::default()
-        }];
-        assert_eq!(
-            table(&tools, &declared, false),
-            format!(
-                "NAME   DOES   TRUST   DESCRIPTION\n\
-                 echo   read   low     Echoes back the input string\n\
-                 wipe   ?      ?       {}...",
-                "x".repeat(45)
-            )
-        );
-    }
 
     #[tokio::test]
     async fn a_url_that_is_none_is_a_usage_error() {

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use common::app::CommandLine;
 use common::{Exit, KubeArgs, Printer, Result, TerminalArgs};
 
-use crate::{call, create, list, logs, policy, status};
+use crate::{call, create, list, logs, policy, status, tools};
 
 /// Make, look at and call MCP servers
 #[derive(Parser)]
@@ -24,6 +24,8 @@ Examples:
   kubectl mcp session create --server weather
   kubectl mcp server tools weather
   kubectl mcp server call weather forecast city=Vienna days:=3
+  kubectl mcp server tools diff weather
+  kubectl mcp server tools approve weather forecast
   kubectl mcp server logs weather --audit -f";
 
 #[derive(Subcommand)]
@@ -45,8 +47,8 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Call a tool as yourself
     Call(Box<call::CallArgs>),
-    /// List the tools that you may call
-    Tools(call::ToolsArgs),
+    /// List the tools that you may call; see and approve how the server defines them
+    Tools(tools::ToolsArgs),
     /// Show what decides about a server's calls
     Policy(policy::PolicyArgs),
 }
@@ -69,7 +71,7 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<Exit> {
         Command::Delete(args) => create::delete(&cluster, &args, printer).await,
         Command::Logs(args) => logs::logs(&cluster, &args, printer).await,
         Command::Call(args) => call::call(&cluster, &args, printer).await,
-        Command::Tools(args) => call::tools(&cluster, &args, printer).await,
+        Command::Tools(args) => tools::tools(&cluster, args, printer).await,
         Command::Policy(args) => policy::policy(&cluster, &args, printer).await,
     }
 }

@@ -13,6 +13,7 @@ mod logs;
 mod mcp;
 mod policy;
 mod status;
+mod tools;
 
 use std::process::ExitCode;
 

@@ -353,6 +353,103 @@ fn tools_of_all_pages_are_listed() {
     );
 }
 
+/// What the API server answers for a server whose tool echo changed after it was approved.
+fn drifted(seen: &Seen) -> Reply {
+    let refused = json!({"kind": "Status", "code": 403, "message": "no", "status": "Failure", "reason": "Forbidden"});
+    if seen.line.contains("/pods") {
+        return (403, "application/json", refused.to_string());
+    }
+    let mut server = json!({
+        "apiVersion": "kubectl-mcp.dev/v1alpha1", "kind": "MCPServer",
+        "metadata": {"name": "weather", "namespace": "team-a", "resourceVersion": "7"},
+        "spec": {"image": "x", "tools": [
+            {"name": "echo", "sideEffect": "write", "pin": "sha256:old"}, {"name": "add"},
+        ]},
+        "status": {"phase": "Ready", "discovered": {"definitions": [
+            {"name": "add", "hash": "sha256:hidden", "findings": ["tag-characters"]},
+            {"name": "echo", "hash": "sha256:new"}, {"name": "extra", "hash": "sha256:extra"},
+        ]}},
+    });
+    if let Some(tools) = seen.body.pointer("/spec/tools") {
+        server["spec"]["tools"] = tools.clone();
+    }
+    (200, "application/json", server.to_string())
+}
+
+#[test]
+fn what_is_not_the_approved_definition_is_exit_code_1() {
+    let server = Server::start(drifted);
+    let output = server.run(&["tools", "diff", "weather"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stdout).contains("echo    drifted    old        new"),
+        "{}",
+        text(&output.stdout)
+    );
+    assert!(text(&output.stderr).contains("--subresource=proxy"));
+    let json = server.run(&["tools", "diff", "weather", "echo", "-o", "json"]);
+    let rows: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(
+        rows,
+        json!([{"tool": "echo", "standing": "drifted", "pins": ["sha256:old"], "hash": "sha256:new", "findings": [], "declared": true}])
+    );
+}
+
+#[test]
+fn approving_writes_pins_and_nothing_else() {
+    let server = Server::start(drifted);
+    let output = server.run(&["tools", "approve", "weather", "echo"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(
+        text(&output.stdout),
+        "mcpserver.kubectl-mcp.dev/weather approved\n"
+    );
+    let patches = || {
+        let seen = server.seen();
+        seen.into_iter()
+            .filter(|seen| seen.line.starts_with("PATCH "))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        patches()[0].body,
+        json!({"metadata": {"resourceVersion": "7"}, "spec": {"tools": [
+            {"name": "echo", "sideEffect": "write", "pin": "sha256:new"}, {"name": "add"},
+        ]}})
+    );
+    for (arguments, says) in [
+        (&["add"][..], "--allow-hidden"),
+        (&["--all"], "--allow-hidden"),
+        (&["extra"], "add it to spec.tools"),
+        (&["none"], "lists no tool 'none'"),
+        (&[], "<TOOL>"),
+    ] {
+        let output = server.run(&[&["tools", "approve", "weather"], arguments].concat());
+        assert_ne!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(
+            text(&output.stderr).contains(says),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
+    }
+    let dry = [
+        "tools",
+        "approve",
+        "weather",
+        "--all",
+        "--allow-hidden",
+        "--dry-run",
+        "-o",
+        "json",
+    ];
+    let dry: Value = serde_json::from_slice(&server.run(&dry).stdout).unwrap();
+    assert_eq!(dry["spec"]["tools"][1]["pin"], "sha256:hidden");
+    assert_eq!(
+        patches().len(),
+        1,
+        "a dry run, or a refusal, changes nothing"
+    );
+}
+
 #[test]
 fn doubtful_values_take_the_type_of_the_tools_schema() {
     let server = Server::start(|seen| match seen.method() {

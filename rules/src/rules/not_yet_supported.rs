@@ -17,10 +17,9 @@ const SERVER_FIELDS: [&str; 8] = [
     "networkPolicy.egressTo",
 ];
 /// Fields that may only say these words.
-const SERVER_WORDS: [(&str, &[&str]); 4] = [
+const SERVER_WORDS: [(&str, &[&str]); 3] = [
     ("transport", &["streamable-http", "stdio"]),
     ("protocol.translate", &["never"]),
-    ("policy.pins", &["off"]),
     ("rollout.strategy", &["RollingUpdate", "Recreate"]),
 ];
 /// Fields of other kinds that this version does not act upon.
@@ -48,9 +47,6 @@ fn check(context: &Context<'_>, report: &mut Report) {
         }
         words(context, report);
         for (index, tool) in spec.tools.iter().enumerate() {
-            if tool.pin.is_some() {
-                refuse(&format!("spec.tools[{index}].pin"), report);
-            }
             if !tool.scopes.is_empty() && effective.auth.mode != AuthMode::OAuth {
                 report
                     .at(format!("spec.tools[{index}].scopes"))
