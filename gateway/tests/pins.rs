@@ -110,9 +110,12 @@ async fn a_changed_definition_is_hidden_at_once_and_denied() {
     assert_eq!(echo(&found)["definition"]["description"], POISONED);
     assert_eq!(echo(&found)["approved"]["description"], APPROVED);
     server.tools(&[tool("echo", APPROVED)]);
-    let again = || async { reason(&stand).await.is_empty() };
-    stand.until("the call is allowed again", again).await;
-    assert_eq!(listed(&stand).await, ["echo"]);
+    // A list is what makes the gateway look again before its minute is over.
+    let again = || async {
+        let shown = listed(&stand).await;
+        shown == ["echo"] && reason(&stand).await.is_empty()
+    };
+    stand.until("it is listed and called again", again).await;
 }
 
 #[tokio::test]
