@@ -69,6 +69,10 @@ pub const GATEWAY_CONTAINER: &str = "mcp-gateway";
 pub const GATEWAY_ADMIN_PORT: u16 = 9091;
 /// Where the gateway finds the access bundle.
 pub const BUNDLE_MOUNT: &str = "/etc/kubectl-mcp/access";
+/// Where the gateway finds the key of the audit sink.
+pub const AUDIT_MOUNT: &str = "/etc/kubectl-mcp/audit";
+/// Where the gateway finds the password of Redis.
+pub const REDIS_MOUNT: &str = "/etc/kubectl-mcp/redis";
 /// Where client libraries look for the account's token, in the containers that get one.
 pub const TOKEN_MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// What the names of a pod's volumes begin with that are not the server's own.

@@ -95,6 +95,40 @@ async fn a_denied_call_takes_no_token() {
 }
 
 #[tokio::test]
+async fn what_is_too_deep_or_too_large_is_refused_and_takes_no_token() {
+    let slow = Slow::start().await;
+    let mut world = world();
+    world.settings.limits.rates = vec![limit(RateLimitScope::Server, None, 1)];
+    let stand = stand(world, &slow).await;
+    let with = |arguments: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"echo","arguments":{arguments}}}}}"#
+        )
+    };
+    let deep = with(&format!(
+        "{}{}",
+        r#"{"a":"#.repeat(64),
+        format!("1{}", "}".repeat(64))
+    ));
+    let deep = stand.post("alice", &[], &deep).await;
+    assert_eq!(
+        (deep.status, deep.reason().as_str()),
+        (StatusCode::BAD_REQUEST, "rpc_inspection_failed")
+    );
+    let large = with(&format!(r#"{{"a":"{}"}}"#, "x".repeat(4 * 1024 * 1024)));
+    let large = stand.post("alice", &[], &large).await;
+    assert_eq!(
+        (large.status, large.reason().as_str()),
+        (StatusCode::PAYLOAD_TOO_LARGE, "bad_request")
+    );
+    assert_eq!(slow.calls("echo"), 0);
+    assert_eq!(
+        stand.post("alice", &[], &call(9, "echo")).await.status,
+        StatusCode::OK
+    );
+}
+
+#[tokio::test]
 async fn a_new_bundle_changes_the_limits_and_forgets_no_count() {
     let slow = Slow::start().await;
     let mut world = world();

@@ -29,6 +29,8 @@ pub struct Settings {
     pub system_namespace: String,
     /// Image of the gateway where no policy names another.
     pub gateway_image: String,
+    /// Collector of the gateways' traces.
+    pub otlp_endpoint: Option<String>,
     /// What makes an Ingress ready.
     pub ingress_readiness: IngressReadiness,
     /// Reconciles at a time, of each kind.

@@ -49,6 +49,9 @@ pub struct Args {
     /// Image of the gateway in every server's pod; an `MCPPolicy` may name another.
     #[arg(long, env = "GATEWAY_IMAGE")]
     pub gateway_image: String,
+    /// Collector of the gateways' traces (OTLP over HTTP): its base URL, such as http://collector.obs.svc:4318.
+    #[arg(long, env = "GATEWAY_OTLP_ENDPOINT")]
+    pub gateway_otlp_endpoint: Option<String>,
     /// What makes an Ingress ready: an address of the load balancer, or that it has rules.
     #[arg(long, default_value = "strict", value_enum)]
     pub ingress_readiness: IngressReadiness,
@@ -101,6 +104,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let settings = Settings {
         system_namespace: args.namespace,
         gateway_image: args.gateway_image,
+        otlp_endpoint: args.gateway_otlp_endpoint,
         ingress_readiness: args.ingress_readiness,
         workers: args.workers,
     };

@@ -13,6 +13,7 @@ mod image;
 mod issuer;
 mod matrix;
 mod paths;
+mod redis;
 mod shell;
 mod soak;
 mod terminal;

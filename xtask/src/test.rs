@@ -18,7 +18,7 @@ use crate::conformance::Parts;
 use crate::r#gen;
 use crate::image::{self, EVERYTHING, Everything, Profile};
 use crate::shell::{capture, run as run_command};
-use crate::{arrows, issuer, paths, terminal};
+use crate::{arrows, issuer, paths, redis, terminal};
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -207,6 +207,11 @@ fn process(args: &Args) -> Result<(Counts, bool)> {
         ),
     ];
     environment.extend(Parts::prepare()?.environment());
+    match redis::program() {
+        Ok(program) => environment.push(("KUBECTL_MCP_TEST_REDIS", program.into_os_string())),
+        // With CI=true the tests themselves fail.
+        Err(error) => terminal::note(&format!("tests with Redis are left out: {error:#}")),
+    }
     // Its test of the watch needs an API server, and is part of that layer.
     let target = [
         "-p",
@@ -235,6 +240,14 @@ fn process(args: &Args) -> Result<(Counts, bool)> {
         "identity_oauth",
         "--test",
         "soak",
+        "--test",
+        "limits",
+        "--test",
+        "limits_redis",
+        "--test",
+        "audit",
+        "--test",
+        "traces",
     ];
     cargo_test(&target, &environment, args)
 }

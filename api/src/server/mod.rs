@@ -298,10 +298,10 @@ pub struct MCPServerSpec {
     /// A virtual server of the MCPTools that these labels select.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_selector: Option<LabelSelector>,
-    /// Redis of a virtual server.
+    /// Redis, for rate limits that all replicas share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redis: Option<Redis>,
-    /// Settings of a virtual server.
+    /// How long calls may take, and how many there may be at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<VirtualConfig>,
 }

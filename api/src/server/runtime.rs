@@ -191,7 +191,7 @@ pub struct SecretHeader {
     pub secret_key_ref: SecretKeyRef,
 }
 
-/// Redis of a virtual server.
+/// Redis, for what the gateways of a server share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Redis {
@@ -207,15 +207,15 @@ pub struct Redis {
     pub password_secret_ref: Option<SecretKeyRef>,
 }
 
-/// Settings of a virtual server.
+/// How long calls may take, and how many there may be at a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VirtualConfig {
-    /// How long a call to a Service may take. 30s when absent.
+    /// How long a call may take, whatever progress it reports. 10m when absent, 30s with toolSelector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration_schema")]
     pub request_timeout: Option<String>,
-    /// Calls to Services at a time. 100 when absent.
+    /// Calls at a time in one gateway, of which nobody gets more than half. 100 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub max_concurrent_requests: Option<i32>,

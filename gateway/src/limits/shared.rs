@@ -208,7 +208,7 @@ async fn keep_connected(shared: Arc<Shared>) {
                 (told, pause) = (false, FIRST_PAUSE);
                 shared.lost.notified().await;
                 // That it is gone was said by who found out.
-                told |= true;
+                told = true;
             }
             Err(error) => {
                 if !std::mem::replace(&mut told, true) {

@@ -25,6 +25,8 @@ pub struct Valid {
     pub owner: Owner,
     /// Image of the gateway.
     pub gateway_image: String,
+    /// Collector of the gateways' traces.
+    pub otlp_endpoint: Option<String>,
     /// Namespace whose pods may reach the admin port.
     pub system_namespace: String,
     /// No other server is exposed on this one's host.
@@ -83,6 +85,7 @@ pub fn validate(server: &MCPServer, context: &Context) -> Result<Valid, Rejected
             .image
             .clone()
             .unwrap_or_else(|| context.settings.gateway_image.clone()),
+        otlp_endpoint: context.settings.otlp_endpoint.clone(),
         system_namespace: context.settings.system_namespace.clone(),
         owns_host: owns_host(&effective, context),
         next_expiry: next_expiry(context, &namespace, &name),

@@ -1,11 +1,12 @@
 //! MCP0409 audit-sink: the audit goes nowhere, in clear, outside `egress.allowed`, or with a Secret that is for something else.
 
-use api::{Audit, AuditSink, MCPPolicySpec, MCPServerSpec, SecretKeyRef, names};
+use api::{Audit, AuditSink, MCPPolicySpec, MCPServerSpec, REDACTABLE, SecretKeyRef, names};
 
 use crate::effective::Effective;
 use crate::finding::escape;
 use crate::parse::address::Place;
 use crate::parse::egress::EgressEntry;
+use crate::parse::near;
 use crate::parse::url::{OutsideUrl, UrlFault, meant, quotable};
 
 use super::{Class, Context, Meta, Need, Plain, Report, SERVER};
@@ -14,7 +15,7 @@ pub(crate) const RULE: Plain = Plain {
     meta: Meta::new("MCP0409", "audit-sink", SERVER, Class::Policy)
         .summary(
             "the audit URL is outside `egress.allowed` or not https, or its key comes from a Secret of another purpose; always \
-             refused: a sink `http` without a usable URL",
+             refused: a sink `http` without a usable URL, and an unknown field `@...` in `redact`",
         )
         .needs(&[Need::Policies, Need::Secrets])
         .mentioned_by(|spec| list(spec).is_some()),
@@ -46,11 +47,25 @@ fn check(context: &Context<'_>, report: &mut Report) {
         }
         (AuditSink::Http, Some(_)) | (AuditSink::Stdout | AuditSink::Off, None) => {}
     }
+    redact(audit, report);
     if let Some(url) = &audit.url {
         target(context, url, report);
     }
     if let Some(reference) = &audit.api_key_secret_ref {
         key(context, spec, effective, reference, report);
+    }
+}
+
+/// A field that no line has would hide nothing.
+fn redact(audit: &Audit, report: &mut Report) {
+    for (index, entry) in audit.redact.iter().enumerate() {
+        if entry.starts_with('@') && !REDACTABLE.contains(&entry.as_str()) {
+            let draft = report.at(format!("spec.audit.redact[{index}]")).given(entry);
+            draft
+                .must(format!("must be the name of an argument, or one of {}", REDACTABLE.join(", ")))
+                .hint(format!("- \"{}\"", near::meant(entry, REDACTABLE).unwrap_or(REDACTABLE[0])))
+                .structural();
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
 
-use super::{Valid, account, labels, metadata, selector, stdio};
+use super::{Valid, account, labels, metadata, outside, selector, stdio};
 
 /// The user that containers run as: "nobody" of the distroless images.
 const USER: i64 = 65_532;
@@ -97,6 +97,7 @@ fn pod(valid: &Valid) -> PodSpec {
     if gateway {
         containers.push(self::gateway(valid));
         volumes.push(bundle_volume(&effective.name));
+        volumes.extend(outside::volumes(valid));
     }
     if gateway || spec.server_token == Some(true) {
         volumes.push(token_volume());
@@ -242,6 +243,8 @@ fn gateway(valid: &Valid) -> Container {
         flag("bundle", names::BUNDLE_MOUNT.to_owned()),
         "--watch".to_owned(),
     ]);
+    args.extend(outside::flags(valid));
+    mounts.extend(outside::mounts(valid));
     Container {
         name: names::GATEWAY_CONTAINER.to_owned(),
         image: Some(valid.gateway_image.clone()),

@@ -4,6 +4,7 @@ mod access;
 mod deployment;
 mod ingress;
 mod network_policy;
+mod outside;
 mod rbac;
 mod service;
 mod stdio;

@@ -34,6 +34,7 @@ fn valid(spec: &Value) -> Valid {
             reference: OwnerReference::default(),
         },
         gateway_image: "gateway:1".to_owned(),
+        otlp_endpoint: None,
         system_namespace: "kubectl-mcp-system".to_owned(),
         owns_host: true,
         next_expiry: None,
@@ -272,4 +273,54 @@ fn only_the_server_and_its_gateway_have_the_socket_and_only_the_server_the_progr
     );
     let env = pod.containers[0].env.as_ref().unwrap();
     assert!(env.is_empty(), "a stdio server listens on no port: {env:?}");
+}
+
+#[test]
+fn keys_and_passwords_are_mounted_into_the_gateway_alone_and_in_no_argument() {
+    let mut valid = valid(&json!({
+        "image": "registry.test/weather:1",
+        "audit": {"sink": "http", "url": "https://audit.example.com", "apiKeySecretRef": {"name": "audit", "key": "token"}},
+        "redis": {"serviceName": "cache", "passwordSecretRef": {"name": "cache", "key": "password"}}
+    }));
+    valid.otlp_endpoint = Some("http://collector.obs.svc:4318".to_owned());
+    let pod = build(&valid)
+        .deployment
+        .spec
+        .unwrap()
+        .template
+        .spec
+        .unwrap();
+    let container = |name: &str| pod.containers.iter().find(|c| c.name == name).unwrap();
+    let secrets = ["kubectl-mcp-audit", "kubectl-mcp-redis"];
+    let mounts = |name: &str| -> Vec<String> {
+        let mounts = container(name).volume_mounts.iter().flatten();
+        let ours = mounts.filter(|mount| secrets.contains(&mount.name.as_str()));
+        ours.map(|mount| mount.mount_path.clone()).collect()
+    };
+    assert_eq!(
+        mounts("mcp-gateway"),
+        [names::AUDIT_MOUNT, names::REDIS_MOUNT]
+    );
+    assert_eq!(mounts("server"), Vec::<String>::new());
+    let flags = container("mcp-gateway").args.clone().unwrap();
+    for flag in [
+        "--redis=cache.team-a.svc:6379",
+        "--audit-key-file=/etc/kubectl-mcp/audit/value",
+        "--redis-password-file=/etc/kubectl-mcp/redis/value",
+        "--otlp-endpoint=http://collector.obs.svc:4318",
+    ] {
+        assert!(
+            flags.iter().any(|given| given == flag),
+            "{flag} of {flags:?}"
+        );
+    }
+    let volumes = serde_json::to_value(&pod.volumes).unwrap();
+    let keys: Vec<&Value> = volumes
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|volume| volume.get("secret"))
+        .map(|secret| &secret["items"][0]["key"])
+        .collect();
+    assert_eq!(keys, [&json!("token"), &json!("password")]);
 }

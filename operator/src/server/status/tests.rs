@@ -25,6 +25,7 @@ fn valid() -> Valid {
             reference: OwnerReference::default(),
         },
         gateway_image: "gateway:1".to_owned(),
+        otlp_endpoint: None,
         system_namespace: "system".to_owned(),
         owns_host: true,
         next_expiry: None,
