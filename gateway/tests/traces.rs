@@ -57,10 +57,13 @@ fn tracing(sink: &Sink) -> Extra {
     }
 }
 
-/// `traceparent` and `tracestate` of the last message that the server got.
+/// `traceparent` and `tracestate` of the last call that the server got; the gateway's own messages are none.
 fn told(slow: &Slow) -> (Option<String>, Option<String>) {
-    let heads = slow.heads.lock().unwrap();
-    let head = heads.last().unwrap();
+    let (seen, heads) = (slow.seen.lock().unwrap(), slow.heads.lock().unwrap());
+    let last = seen
+        .iter()
+        .rposition(|message| message["method"] == "tools/call");
+    let head = &heads[last.unwrap()];
     let value = |name: &str| {
         head.get(name)
             .map(|value| value.to_str().unwrap().to_owned())

@@ -248,6 +248,8 @@ fn process(args: &Args) -> Result<(Counts, bool)> {
         "audit",
         "--test",
         "traces",
+        "--test",
+        "hostile",
     ];
     cargo_test(&target, &environment, args)
 }

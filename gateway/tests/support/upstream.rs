@@ -65,12 +65,13 @@ impl Slow {
         if request.method() == Method::GET {
             return events(futures::stream::pending().boxed());
         }
-        self.heads.lock().unwrap().push(request.headers().clone());
+        let head = request.headers().clone();
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let Ok(message) = serde_json::from_slice::<Value>(&body) else {
             return Response::new(Full::default().boxed());
         };
         self.seen.lock().unwrap().push(message.clone());
+        self.heads.lock().unwrap().push(head);
         let id = &message["id"];
         if id.is_null() {
             let mut accepted = Response::new(Full::default().boxed());
