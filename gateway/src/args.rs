@@ -99,7 +99,8 @@ pub struct Serve {
     /// File with the key of the HTTP audit sink.
     #[arg(long, env = "MCP_GATEWAY_AUDIT_KEY_FILE")]
     pub audit_key_file: Option<PathBuf>,
-    /// Collector of OpenTelemetry traces (OTLP over HTTP): its base URL, such as http://collector.obs.svc:4318.
+    /// Collector of OpenTelemetry traces (OTLP over HTTP): its base URL, such as
+    /// `http://collector.obs.svc:4318`.
     #[arg(long, env = "MCP_GATEWAY_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
     /// Redis for rate limits that all gateways of the server share, as host:port.

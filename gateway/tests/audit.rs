@@ -1,6 +1,12 @@
 //! Audit lines on their way to a real HTTP sink: form, key, retry, redaction, the end of the process.
 
 #![allow(missing_docs, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "clippy knows only test functions as tests"
+)]
 
 mod support;
 

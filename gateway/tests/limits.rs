@@ -2,6 +2,12 @@
 //! answers as slowly as a test wants.
 
 #![allow(missing_docs, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "clippy knows only test functions as tests"
+)]
 
 mod support;
 

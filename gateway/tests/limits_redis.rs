@@ -2,6 +2,12 @@
 
 #![allow(missing_docs, reason = "a test")]
 #![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "clippy knows only test functions as tests"
+)]
+#![allow(
     clippy::print_stdout,
     reason = "clippy knows only test functions as tests"
 )]

@@ -1,6 +1,12 @@
 //! Spans on their way to a collector that speaks OTLP over HTTP, and the trace context that the server gets.
 
 #![allow(missing_docs, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "clippy knows only test functions as tests"
+)]
 
 mod support;
 

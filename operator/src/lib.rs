@@ -49,7 +49,8 @@ pub struct Args {
     /// Image of the gateway in every server's pod; an `MCPPolicy` may name another.
     #[arg(long, env = "GATEWAY_IMAGE")]
     pub gateway_image: String,
-    /// Collector of the gateways' traces (OTLP over HTTP): its base URL, such as http://collector.obs.svc:4318.
+    /// Collector of the gateways' traces (OTLP over HTTP): its base URL, such as
+    /// `http://collector.obs.svc:4318`.
     #[arg(long, env = "GATEWAY_OTLP_ENDPOINT")]
     pub gateway_otlp_endpoint: Option<String>,
     /// What makes an Ingress ready: an address of the load balancer, or that it has rules.

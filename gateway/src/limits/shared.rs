@@ -205,7 +205,7 @@ async fn keep_connected(shared: Arc<Shared>) {
                 shared.connection.store(Some(Arc::new(connection)));
                 shared.metrics.redis(true);
                 tracing::info!("rate limits are shared in Redis");
-                (told, pause) = (false, FIRST_PAUSE);
+                pause = FIRST_PAUSE;
                 shared.lost.notified().await;
                 // That it is gone was said by who found out.
                 told = true;

@@ -89,17 +89,15 @@ impl Slots {
         if self.all.of(purpose).load(Ordering::Relaxed) >= all {
             return Err(Full::All);
         }
-        let caller = match callers.get(principal) {
-            Some(known) => Arc::clone(known),
-            None => {
-                if callers.len() >= IDLE {
-                    callers.retain(|_, counts| !counts.is_idle());
-                }
-                let new = Arc::<Counts>::default();
-                callers.insert(principal.into(), Arc::clone(&new));
-                new
+        let known = callers.get(principal).map(Arc::clone);
+        let caller = known.unwrap_or_else(|| {
+            if callers.len() >= IDLE {
+                callers.retain(|_, counts| !counts.is_idle());
             }
-        };
+            let new = Arc::<Counts>::default();
+            callers.insert(principal.into(), Arc::clone(&new));
+            new
+        });
         if caller.of(purpose).load(Ordering::Relaxed) >= each {
             return Err(Full::Caller);
         }

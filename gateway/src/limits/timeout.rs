@@ -93,7 +93,7 @@ impl Cancel {
             match tokio::time::timeout(NOTED, noted).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {
-                    tracing::debug!(%error, "the server could not be told of a cancelled call")
+                    tracing::debug!(%error, "the server could not be told of a cancelled call");
                 }
                 Err(_) => tracing::debug!("the server did not note a cancelled call in time"),
             }
