@@ -27,8 +27,9 @@ pub struct Answer {
     pub retry_after: Option<u64>,
     /// More members of `data`.
     pub data: serde_json::Map<String, serde_json::Value>,
-    /// What `WWW-Authenticate` says, where it is not the plain challenge of a session token.
-    pub challenge: Option<HeaderValue>,
+    /// What `WWW-Authenticate` says, where it is not the plain challenge of a session token. Boxed, because it is rare
+    /// and large.
+    pub challenge: Option<Box<HeaderValue>>,
 }
 
 impl Answer {

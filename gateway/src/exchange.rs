@@ -188,7 +188,7 @@ impl Exchange {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(challenge) = answer.challenge {
-            headers.insert(header::WWW_AUTHENTICATE, challenge);
+            headers.insert(header::WWW_AUTHENTICATE, *challenge);
         } else if answer.status == StatusCode::UNAUTHORIZED {
             let value = if reason == Reason::MissingBearerToken {
                 r#"Bearer realm="kubectl-mcp""#

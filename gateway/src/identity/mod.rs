@@ -280,7 +280,7 @@ pub fn refusal(error: &NotKnown, view: &View) -> Answer {
     });
     Answer {
         hint,
-        challenge,
+        challenge: challenge.map(Box::new),
         ..Answer::new(status, code::UNAUTHENTICATED, error.reason, message)
     }
 }
@@ -299,7 +299,7 @@ pub fn lacking_scopes(known: &Known, items: &[Item<'_>], view: &View) -> Option<
 /// 403: the client should come again with a token that has all of these scopes.
 fn insufficient(resource: &oauth::Resource, needed: &[String]) -> Answer {
     let mut answer = Answer {
-        challenge: Some(resource.metadata.insufficient(needed)),
+        challenge: Some(Box::new(resource.metadata.insufficient(needed))),
         ..Answer::new(
             StatusCode::FORBIDDEN,
             code::DENIED,

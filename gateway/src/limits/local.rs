@@ -224,7 +224,11 @@ mod tests {
         let stays = entry(RateLimitScope::Server, None, 5);
         let local = Local::default();
         assert_eq!(
-            passing(&local, &view(1, &[stays.clone()]), &call("alice", "echo")),
+            passing(
+                &local,
+                &view(1, std::slice::from_ref(&stays)),
+                &call("alice", "echo")
+            ),
             5
         );
         let more = view(2, &[entry(RateLimitScope::Subject, None, 9), stays]);
