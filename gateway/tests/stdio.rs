@@ -191,9 +191,13 @@ async fn unusual_characters_and_ids_come_back_as_they_were_sent() {
 
 #[tokio::test]
 async fn two_hundred_calls_at_once_keep_their_ids() {
-    let Some(stand) = everything(&[]).await else {
+    let Some(servers) = Servers::find() else {
         return;
     };
+    let mut world = open_world(EVERYTHING);
+    world.settings.limits.concurrent = 1000;
+    let command = servers.npm("server-everything", &["stdio"]);
+    let stand = Stand::with_stdio(world, &command, &[]).await;
     let session = stand.initialize("alice").await;
     let calls = (0..200_usize).map(|n| {
         let (stand, session) = (&stand, &session);
