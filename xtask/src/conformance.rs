@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
+use crate::image::archive::hex;
 use crate::shell::run;
 use crate::{cluster, paths, terminal};
 
@@ -112,11 +113,7 @@ fn version(sources: &Path) -> Result<String> {
         let path = sources.join(file);
         hash.update(fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
     }
-    let digest = hash.finalize();
-    Ok(digest[..6]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hex(&hash.finalize()[..6]))
 }
 
 fn patiently(mut step: impl FnMut() -> Result<()>) -> Result<()> {
