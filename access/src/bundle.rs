@@ -3,7 +3,10 @@
 //! Made by [`compile`](crate::compile()) in the operator, carried by a ConfigMap, read by the gateway. Its content is
 //! sorted, so that equal objects give equal bytes and an unchanged bundle is not written again.
 
-use api::{AuditSink, AuthMode, Decision, Effect, PinMode, PolicyMode, SideEffect, Subject, Trust};
+use api::{
+    AuditSink, AuthMode, Decision, Effect, PinMode, PolicyMode, SideEffect, Subject, Translate,
+    Trust,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -69,6 +72,9 @@ pub struct Bundle {
     /// Who may say who calls, with mode header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxies: Option<ProxyEntry>,
+    /// Whether the gateway translates for a server of another era.
+    #[serde(default, skip_serializing_if = "is_auto")]
+    pub translate: Translate,
     /// Declared tools, by name.
     pub tools: Vec<ToolEntry>,
     /// Live grants, by name.
@@ -219,6 +225,14 @@ pub struct SessionEntry {
     /// Ended before its time. Kept until then, so that the caller is told why.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub revoked: bool,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_auto(translate: &Translate) -> bool {
+    *translate == Translate::Auto
 }
 
 /// Why a text is no bundle.

@@ -48,6 +48,7 @@ pub fn compile(
         limits: settings.limits.clone(),
         oauth: settings.oauth.clone(),
         proxies: settings.proxies.clone(),
+        translate: settings.translate,
         tools: tools(server),
         grants: grants
             .iter()

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use api::{AuditSink, AuthMode, Decision, PinMode, PolicyMode, TeamMapping, Trust};
+use api::{AuditSink, AuthMode, Decision, PinMode, PolicyMode, TeamMapping, Translate, Trust};
 use rules::Effective;
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +54,8 @@ pub struct Settings {
     pub oauth: Option<OAuthEntry>,
     /// Who may say who calls, with mode header.
     pub proxies: Option<ProxyEntry>,
+    /// Whether the gateway translates for a server of another era.
+    pub translate: Translate,
 }
 
 impl From<&Effective> for Settings {
@@ -113,6 +115,7 @@ impl From<&Effective> for Settings {
             limits: Limits::from(effective),
             oauth: oauth(effective),
             proxies: proxies(effective),
+            translate: effective.translate,
             ..settings
         }
     }
@@ -142,6 +145,7 @@ impl Settings {
             limits: Limits::default(),
             oauth: None,
             proxies: None,
+            translate: Translate::Auto,
         }
     }
 

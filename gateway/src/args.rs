@@ -57,13 +57,21 @@ pub struct Serve {
     /// Address for health, metrics and the inventory.
     #[arg(long, env = "MCP_GATEWAY_ADMIN", default_value = "0.0.0.0:9091")]
     pub admin: SocketAddr,
-    /// URL of the server, http on a loopback address; or `stdio:` and the path of the socket of `mcp-gateway exec`.
+    /// URL of the server: https, or http on a loopback address or on a Service of the namespace (NAME.NAMESPACE.svc).
+    /// `sse+` before it says that the server speaks HTTP with SSE, the transport of 2024-11-05. Or `stdio:` and the path
+    /// of the socket of `mcp-gateway exec`.
     #[arg(
         long,
         env = "MCP_GATEWAY_UPSTREAM",
         default_value = "http://127.0.0.1:8088/mcp"
     )]
     pub upstream: String,
+    /// File with the certificates of the authorities that sign for the server, PEM; the system's when absent.
+    #[arg(long, env = "MCP_GATEWAY_UPSTREAM_CA", value_name = "FILE")]
+    pub upstream_ca: Option<PathBuf>,
+    /// A header that every request to the server gets, and the file with its value. Read again when it changes.
+    #[arg(long = "upstream-header", value_name = "NAME=FILE")]
+    pub upstream_headers: Vec<crate::upstream::HeaderFile>,
     /// Who shares a process of a stdio server.
     #[arg(
         long,

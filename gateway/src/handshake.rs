@@ -21,14 +21,16 @@ use crate::discovery::{Discovery, Tool, Tools};
 use crate::headers;
 use crate::json::{self, Document, Limits};
 use crate::policy::Store;
-use crate::protocol::{Era, List, META_CAPABILITIES, META_VERSION, MODERN, NEWEST_LEGACY};
+use crate::protocol::{Era, LEGACY, List, META_CAPABILITIES, META_VERSION, MODERN, NEWEST_LEGACY};
 use crate::sse;
-use crate::upstream::{self, Upstream, UpstreamBody};
+use crate::upstream::{self, Nature, Upstream, UpstreamBody};
 
 /// The first and the longest pause between two attempts.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// How long one exchange may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Codes of errors that only the modern era has.
+const MODERN_ERRORS: std::ops::RangeInclusive<i64> = -32099..=-32020;
 /// Most pages of one list.
 const PAGES: usize = 64;
 /// Most entries of one list that are taken note of. With pins enforced, a tool beyond them is denied.
@@ -57,6 +59,9 @@ pub struct Inventory {
     /// The definitions of its tools.
     #[serde(skip)]
     pub definitions: Tools,
+    /// What of it decides about translation.
+    #[serde(skip)]
+    pub nature: Nature,
 }
 
 /// One list.
@@ -89,6 +94,7 @@ struct Talk<'a> {
     modern: Option<String>,
     version: String,
     session: Option<HeaderValue>,
+    only: Option<Era>,
 }
 
 /// Tries until a handshake succeeds, calls `ready`, then keeps the inventory current for ever. A server that wants
@@ -128,6 +134,7 @@ async fn converse(
         modern: None,
         version: NEWEST_LEGACY.to_owned(),
         session: None,
+        only: None,
     };
     let hello = match talk.discover().await? {
         Some(result) => Some(result),
@@ -154,16 +161,17 @@ fn compares(store: &Store) -> bool {
 }
 
 impl Talk<'_> {
-    /// Asks the modern way. `None` if the server does not know it.
+    /// Asks the modern way. `None` if the server does not know it, or has no version of ours.
     async fn discover(&mut self) -> Result<Option<Value>, Error> {
         self.modern = Some(MODERN[0].to_owned());
         let response = self.send("server/discover", json!({})).await?;
-        let known = response.status() == StatusCode::OK;
-        let answer = if known {
-            value(response).await.ok()
-        } else {
-            None
-        };
+        let status = response.status();
+        let answer: Option<Value> = body(response)
+            .await
+            .ok()
+            .and_then(|body| serde_json::from_slice(&body).ok());
+        let era = era_of(status, answer.as_ref());
+        let answer = answer.filter(|_| status == StatusCode::OK);
         let versions = answer
             .as_ref()
             .and_then(|a| a.pointer("/result/supportedVersions"))
@@ -173,10 +181,37 @@ impl Talk<'_> {
             .flatten()
             .filter_map(Value::as_str)
             .find(|v| MODERN.contains(v));
+        let names_legacy = versions
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .any(|v| LEGACY.contains(&v));
         self.modern = modern.map(str::to_owned);
+        self.only = match era {
+            Some(Era::Modern) if names_legacy || !self.is_modern_only().await => None,
+            other => other,
+        };
         Ok(answer
             .filter(|_| self.modern.is_some())
             .and_then(|mut a| a.get_mut("result").map(Value::take)))
+    }
+
+    /// Whether a server of the modern era speaks no other, which it need not say.
+    async fn is_modern_only(&self) -> bool {
+        let mut other = Talk {
+            upstream: self.upstream,
+            modern: None,
+            version: NEWEST_LEGACY.to_owned(),
+            session: None,
+            only: None,
+        };
+        let refuses = match other.initialize().await {
+            Ok(_) | Err(Error::Upstream(_) | Error::Slow | Error::Credentials) => false,
+            Err(Error::Status(status)) => status.is_client_error(),
+            Err(Error::NotMcp) => true,
+        };
+        other.end().await;
+        refuses
     }
 
     /// Asks the legacy way. `None` if the server wants credentials.
@@ -225,6 +260,7 @@ impl Talk<'_> {
             if discovery.inventory().is_none() {
                 tracing::info!(tools = found.tools.count, versions = ?found.protocol_versions, "handshake with the server");
             }
+            self.upstream.learn(found.nature);
             let view = store.view();
             discovery.store(found, view.as_ref().map(|view| &view.bundle));
             tokio::time::sleep(REST).await;
@@ -298,6 +334,14 @@ impl Talk<'_> {
                 .await
                 .unwrap_or_default();
         }
+        // Capabilities alone do not tell: some servers name those that they could have.
+        inventory.nature = Nature {
+            only: self.only,
+            only_tools: !has("completions")
+                && inventory.prompts.count == 0
+                && inventory.resources.count == 0
+                && inventory.resource_templates.count == 0,
+        };
         Ok(inventory)
     }
 
@@ -382,6 +426,8 @@ impl Talk<'_> {
             headers: self.headers(method),
             body,
             era,
+            // It asks what the server itself speaks.
+            translate: api::Translate::Never,
             principal: "",
         }
     }
@@ -483,11 +529,47 @@ async fn value(response: Response<UpstreamBody>) -> Result<Value, Error> {
     serde_json::from_slice(&answer(response).await?).map_err(|_| Error::NotMcp)
 }
 
+/// Which era a server speaks that answers `server/discover` like this. `None` if the answer tells nothing: the server
+/// wants credentials, or is out of order.
+fn era_of(status: StatusCode, answer: Option<&Value>) -> Option<Era> {
+    let code = answer
+        .and_then(|a| a.pointer("/error/code"))
+        .and_then(Value::as_i64);
+    match status {
+        StatusCode::OK => {
+            let versions = answer.and_then(|a| a.pointer("/result/supportedVersions"));
+            let named = versions.and_then(Value::as_array).into_iter().flatten();
+            // A server may know the method and still speak legacy versions only.
+            let modern = named
+                .filter_map(Value::as_str)
+                .any(|v| !LEGACY.contains(&v));
+            Some(if modern { Era::Modern } else { Era::Legacy })
+        }
+        // Errors that only the modern era has: the server speaks it, but no version of ours.
+        StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND
+            if code.is_some_and(|code| MODERN_ERRORS.contains(&code)) =>
+        {
+            Some(Era::Modern)
+        }
+        StatusCode::UNAUTHORIZED
+        | StatusCode::FORBIDDEN
+        | StatusCode::REQUEST_TIMEOUT
+        | StatusCode::TOO_MANY_REQUESTS => None,
+        other if other.is_client_error() => Some(Era::Legacy),
+        _ => None,
+    }
+}
+
 /// The response to our request, from JSON or from a stream of events.
 async fn answer(response: Response<UpstreamBody>) -> Result<Bytes, Error> {
     if response.status() != StatusCode::OK {
         return Err(Error::Status(response.status()));
     }
+    body(response).await
+}
+
+/// The same, whatever the status.
+async fn body(response: Response<UpstreamBody>) -> Result<Bytes, Error> {
     let stream = headers::is_event_stream(response.headers());
     let body = response.into_body();
     let read = async {
@@ -526,4 +608,31 @@ async fn from_events(mut body: UpstreamBody) -> Result<Bytes, Error> {
         }
     }
     Err(Error::NotMcp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_taken_for_legacy_only_if_it_said_so() {
+        let era = |status: u16, answer: Value| {
+            era_of(StatusCode::from_u16(status).unwrap(), Some(&answer))
+        };
+        let error = |code: i64| json!({ "jsonrpc": "2.0", "id": 1, "error": { "code": code } });
+        let versions = |versions: Value| json!({ "result": { "supportedVersions": versions } });
+        assert_eq!(
+            era(200, versions(json!(["2026-07-28", "2025-11-25"]))),
+            Some(Era::Modern)
+        );
+        assert_eq!(era(200, versions(json!(["2025-11-25"]))), Some(Era::Legacy));
+        assert_eq!(era(200, error(-32601)), Some(Era::Legacy));
+        assert_eq!(era(400, error(-32022)), Some(Era::Modern));
+        for status in [400, 404, 405, 406, 415] {
+            assert_eq!(era(status, error(-32000)), Some(Era::Legacy), "{status}");
+        }
+        for status in [302, 401, 403, 408, 429, 500, 503] {
+            assert_eq!(era(status, error(-32000)), None, "{status}");
+        }
+    }
 }

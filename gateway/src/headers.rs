@@ -183,6 +183,21 @@ fn decode(value: &str) -> Option<Cow<'_, str>> {
     String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
+/// The header value for a text: wrapped where it could not stand as it is.
+#[allow(clippy::missing_panics_doc, reason = "it cannot")]
+pub fn encode(text: &str) -> HeaderValue {
+    let plain = text.bytes().all(|b| (b' '..=b'~').contains(&b))
+        && text.trim() == text
+        && !(text.starts_with("=?") && text.ends_with("?="));
+    let wrapped = || format!("=?base64?{}?=", STANDARD.encode(text));
+    let value = if plain {
+        HeaderValue::from_str(text)
+    } else {
+        HeaderValue::from_str(&wrapped())
+    };
+    value.expect("it is of visible characters and spaces")
+}
+
 /// Headers that belong to one connection, or that say where a message came from, and are never passed on.
 const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
@@ -491,6 +506,24 @@ mod tests {
         );
         let note = r#"{"jsonrpc":"2.0","method":"notifications/cancelled"}"#;
         assert_eq!(left(note), [false, false]);
+    }
+
+    #[test]
+    fn every_text_comes_back_from_its_header() {
+        for text in [
+            "echo",
+            "a b",
+            "",
+            " a",
+            "é",
+            "a\nb",
+            "=?base64?YQ==?=",
+            "\u{2028}",
+        ] {
+            let value = encode(text);
+            assert_eq!(decode(value.to_str().unwrap()).unwrap(), text);
+        }
+        assert_eq!(encode("echo"), "echo");
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod args;
 pub mod audit;
 pub mod body;
 pub mod bridge;
+pub mod connect;
 pub mod copy;
 pub mod definitions;
 pub mod discovery;

@@ -365,6 +365,7 @@ async fn judged(
         headers,
         body,
         era,
+        translate: view.bundle.translate,
         principal: &principal,
     };
     // A subscription is over when its caller says so.
@@ -578,6 +579,7 @@ async fn without_body(
             headers,
             body: Bytes::new(),
             era,
+            translate: view.bundle.translate,
             principal: &known.principal,
         })
         .await

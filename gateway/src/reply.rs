@@ -32,7 +32,10 @@ pub(crate) fn no_answer(error: &upstream::Error) -> Answer {
         upstream::Error::Connect(_) | upstream::Error::Busy | upstream::Error::Start(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-        upstream::Error::Broken(_) | upstream::Error::Request(_) => StatusCode::BAD_GATEWAY,
+        upstream::Error::Broken(_)
+        | upstream::Error::Request(_)
+        | upstream::Error::Status(_)
+        | upstream::Error::Transport(_) => StatusCode::BAD_GATEWAY,
         upstream::Error::Timeout => StatusCode::GATEWAY_TIMEOUT,
     };
     tracing::warn!(%error, "no answer from the server");
@@ -45,6 +48,9 @@ pub(crate) fn no_answer(error: &upstream::Error) -> Answer {
             "the server behind the gateway ended the connection"
         }
         upstream::Error::Timeout => "the server behind the gateway did not answer in time",
+        upstream::Error::Status(_) | upstream::Error::Transport(_) => {
+            "the server behind the gateway did not begin a conversation"
+        }
     };
     Answer {
         status,

@@ -29,7 +29,7 @@ use crate::pipeline::{self, Gateway};
 use crate::policy::{Store, file, watch};
 use crate::seal::Sealer;
 use crate::trace::Tracer;
-use crate::upstream::{AddressError, Upstream};
+use crate::upstream::{Address, Files, SetupError, Upstream};
 
 /// Most connections at a time.
 const CONNECTIONS: usize = 1024;
@@ -52,7 +52,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     let readiness = Readiness::default();
     let handshake = readiness.register("handshake with the server");
     let bundle = readiness.register("access bundle");
-    let upstream = upstream(&args)?;
+    let upstream = upstream(&args).await?;
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
         anyhow::anyhow!(
             "cannot listen on the address {} (--listen): {error}",
@@ -138,17 +138,22 @@ fn share(args: &Serve, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Arc<Shar
 }
 
 /// The way to the server.
-fn upstream(args: &Serve) -> Result<Upstream, AddressError> {
-    let Some(socket) = args.upstream.strip_prefix("stdio:") else {
-        return Upstream::new(&args.upstream);
+async fn upstream(args: &Serve) -> Result<Upstream, SetupError> {
+    if let Some(socket) = args.upstream.strip_prefix("stdio:") {
+        let settings = bridge::Settings {
+            scope: args.stdio_scope,
+            most: usize::from(args.stdio_max_processes),
+            idle: Duration::from_secs(args.stdio_idle_seconds),
+        };
+        let stdio = Arc::new(Stdio::new(socket.into()));
+        return Ok(Upstream::bridged(Bridge::new(stdio, settings)));
+    }
+    let address = Address::parse(&args.upstream, &args.namespace)?;
+    let files = Files {
+        ca: args.upstream_ca.clone(),
+        headers: args.upstream_headers.clone(),
     };
-    let settings = bridge::Settings {
-        scope: args.stdio_scope,
-        most: usize::from(args.stdio_max_processes),
-        idle: Duration::from_secs(args.stdio_idle_seconds),
-    };
-    let stdio = Arc::new(Stdio::new(socket.into()));
-    Ok(Upstream::bridged(Bridge::new(stdio, settings)))
+    Upstream::new(address, files).await
 }
 
 /// Starts the sources of the bundle. `pending` is done when a bundle is in force that may be trusted to be current.

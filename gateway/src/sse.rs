@@ -123,6 +123,18 @@ impl Block {
         out
     }
 
+    /// The value of a field, as text; the last one if it stands more than once.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let values = lines(without_mark(&self.raw, true)).filter_map(|line| {
+            let value = line
+                .strip_prefix(name.as_bytes())?
+                .strip_prefix(b":")
+                .map(|value| value.strip_prefix(b" ").unwrap_or(value));
+            value.and_then(|value| std::str::from_utf8(value).ok())
+        });
+        values.last()
+    }
+
     /// The same block with other data.
     pub fn with_data(&self, data: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.raw.len() + 16);
@@ -202,6 +214,15 @@ mod tests {
         let block = &blocks(&[b"id: 7\nevent: message\ndata: secret\n: note\n\n"])[0];
         assert_eq!(block.without_data(), b"id: 7\n\n");
         assert_eq!(blocks(&[b"data: secret\n\n"])[0].without_data(), b"");
+    }
+
+    #[test]
+    fn a_field_is_read_by_its_whole_name() {
+        let block =
+            &blocks(&[b"identity: 1\nid:6\nid:  7\nevent: endpoint\nretry\ndata: x\n\n"])[0];
+        assert_eq!(block.field("id"), Some(" 7"));
+        assert_eq!(block.field("event"), Some("endpoint"));
+        assert_eq!(block.field("retry"), None);
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! `mcp-gateway exec` by itself: bytes, places, and the end of processes that do not want to end.
 
 #![allow(missing_docs, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy knows only test functions as tests"
+)]
 
 mod support;
 

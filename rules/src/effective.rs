@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use api::{
     AuditSink, AuthMode, Decision, MCPServer, MCPServerSpec, OAuth, PinMode, PolicyMode, RateLimit,
-    RolloutStrategy, StdioScope, TeamMapping, Transport, Trust, TrustedProxy, duration,
+    RolloutStrategy, StdioScope, TeamMapping, Translate, Transport, Trust, TrustedProxy, duration,
 };
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -102,6 +102,8 @@ pub struct Effective {
     pub rate_limits: Vec<RateLimit>,
     /// How long calls may take, and how many there may be at a time.
     pub requests: Requests,
+    /// Whether the gateway translates for a server of another era.
+    pub translate: Translate,
     /// What no grant or session gets beyond.
     pub access: Arc<Access>,
     /// How a change reaches the pods.
@@ -305,6 +307,11 @@ pub(crate) fn of_spec(
             .unwrap_or_default(),
         rate_limits: spec.rate_limits.clone(),
         requests: requests(spec),
+        translate: spec
+            .protocol
+            .as_ref()
+            .and_then(|protocol| protocol.translate)
+            .unwrap_or_default(),
         access: policies.access(),
         rollout: spec
             .rollout

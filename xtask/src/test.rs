@@ -250,6 +250,10 @@ fn process(args: &Args) -> Result<(Counts, bool)> {
         "traces",
         "--test",
         "hostile",
+        "--test",
+        "remote",
+        "--test",
+        "upstreams",
     ];
     cargo_test(&target, &environment, args)
 }

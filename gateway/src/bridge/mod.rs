@@ -70,6 +70,8 @@ pub struct Call<'a> {
     pub body: Bytes,
     /// Its era.
     pub era: Era,
+    /// Whether it may go over a bridge to a server that speaks the other one, where there is a choice.
+    pub translate: api::Translate,
     /// Whose it is. The gateway's own requests have the empty one, which no caller has.
     pub principal: &'a str,
 }

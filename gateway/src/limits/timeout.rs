@@ -78,12 +78,14 @@ impl Cancel {
     /// Sends it, without waiting for an answer.
     pub(crate) fn send(self) {
         tokio::spawn(async move {
+            let view = self.gateway.store.view();
             let sent = self.gateway.upstream.send(Call {
                 verb: Verb::POST,
                 headers: self.headers,
                 body: self.body,
                 // Only sessions are told by a message.
                 era: Era::Legacy,
+                translate: view.map_or_else(Default::default, |view| view.bundle.translate),
                 principal: &self.principal,
             });
             // The body is read to its end, so that the connection can be used again.

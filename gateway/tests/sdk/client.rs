@@ -57,7 +57,10 @@ impl Client {
             version: String::new(),
         };
         let hello = client.answer().await?;
-        client.version = hello["version"].as_str().unwrap_or_default().to_owned();
+        hello["version"]
+            .as_str()
+            .unwrap_or_default()
+            .clone_into(&mut client.version);
         Ok(client)
     }
 

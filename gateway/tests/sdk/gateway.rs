@@ -14,7 +14,7 @@ use crate::support::{NAMESPACE, SERVER, World, free_port};
 /// A gateway that asks nobody who they are, and lets everybody do everything.
 pub struct Gateway {
     pub url: String,
-    _gateway: Process,
+    _process: Process,
     _server: Process,
     _folder: tempfile::TempDir,
 }
@@ -54,7 +54,7 @@ impl Gateway {
         ready(admin, upstream).await;
         Self {
             url: format!("http://{listen}/mcp"),
-            _gateway: gateway,
+            _process: gateway,
             _server: server,
             _folder: folder,
         }

@@ -13,6 +13,7 @@
     reason = "clippy knows only test functions as tests"
 )]
 
+pub mod elsewhere;
 pub mod issuer;
 pub mod recorder;
 pub mod scripted;
@@ -50,7 +51,13 @@ pub const SERVER: &str = "everything";
 pub const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
 
 /// Stops the process when dropped.
-struct Process(Child);
+pub struct Process(Child);
+
+impl Process {
+    pub fn start(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -90,6 +97,8 @@ pub struct World {
     pub sessions: Vec<MCPAgentSession>,
     /// More flags of the gateway.
     pub flags: Vec<&'static str>,
+    /// How the gateway reaches its server, if not at a port of loopback.
+    pub upstream: Vec<String>,
     sequence: u64,
 }
 
@@ -116,6 +125,7 @@ impl World {
             grants: Vec::new(),
             sessions: Vec::new(),
             flags: Vec::new(),
+            upstream: Vec::new(),
             sequence: 0,
         };
         world.session("alice");
@@ -295,15 +305,13 @@ impl Stand {
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = everything.map(|path| serve_everything(path, upstream, &folder));
-        let upstream = format!("http://127.0.0.1:{upstream}/mcp");
-        Self::launch(
-            world,
-            folder,
-            &["--upstream", &upstream],
-            server,
-            kubeconfig,
-            extra,
-        )
+        let upstream = if world.upstream.is_empty() {
+            vec![format!("--upstream=http://127.0.0.1:{upstream}/mcp")]
+        } else {
+            world.upstream.clone()
+        };
+        let upstream: Vec<&str> = upstream.iter().map(String::as_str).collect();
+        Self::launch(world, folder, &upstream, server, kubeconfig, extra)
     }
 
     /// A gateway with flags of its own, in front of a process that ends with it.
@@ -562,8 +570,17 @@ impl Stand {
     }
 }
 
-/// Runs server-everything, which has no option for its address, on loopback only.
 fn serve_everything(path: &std::path::Path, port: u16, folder: &tempfile::TempDir) -> Process {
+    run_everything(path, "streamableHttp", port, folder)
+}
+
+/// Runs server-everything, which has no option for its address, on loopback only.
+pub fn run_everything(
+    path: &std::path::Path,
+    transport: &str,
+    port: u16,
+    folder: &tempfile::TempDir,
+) -> Process {
     let preload = folder.path().join("loopback.cjs");
     std::fs::write(
         &preload,
@@ -578,7 +595,7 @@ fn serve_everything(path: &std::path::Path, port: u16, folder: &tempfile::TempDi
             .arg("--require")
             .arg(&preload)
             .arg(path)
-            .arg("streamableHttp")
+            .arg(transport)
             .env("PORT", port.to_string())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

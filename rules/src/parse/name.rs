@@ -44,6 +44,33 @@ pub fn is_token(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
+/// Headers that belong to one connection (RFC 9110, 7.6.1), and those that say how to read a message.
+const OWN_HEADERS: [&str; 15] = [
+    "accept",
+    "accept-encoding",
+    "connection",
+    "expect",
+    "host",
+    "keep-alive",
+    "last-event-id",
+    "origin",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Whether a header is one of HTTP or MCP itself, which nobody may set for the gateway's own requests.
+pub fn is_own_header(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    OWN_HEADERS.contains(&lower.as_str())
+        || lower.starts_with("content-")
+        || lower.starts_with("mcp-")
+}
+
 /// Whether a text can be a tool's name: 1 to 128 of letters, digits, '_', '-', '.' and '/'.
 pub fn is_tool_name(text: &str) -> bool {
     (1..=128).contains(&text.len())

@@ -1,14 +1,17 @@
-//! MCP0405 headers: a header is no token, one of the protocol's own, or the same for two identities.
+//! MCP0405 headers: a header of `auth` or `remote` is no token, one of the protocol's own, or the same twice.
 
+use api::MCPServerSpec;
 use api::names::SESSION_TOKEN_HEADER;
 
-use crate::parse::name::is_token;
+use crate::parse::name::{is_own_header, is_token};
 
 use super::{Class, Context, Meta, Plain, Report, SERVER};
 
 pub(crate) const RULE: Plain = Plain {
     meta: Meta::new("MCP0405", "headers", SERVER, Class::Structural)
-        .summary("a header is no token, one of the protocol's own, or the same for two identities"),
+        .summary(
+            "a header of `auth` or of `remote.headersFromSecret` is no token, one of the protocol's own, or the same twice",
+        ),
     check,
 };
 
@@ -20,6 +23,7 @@ const TAKEN: [&str; 10] = [
 
 fn check(context: &Context<'_>, report: &mut Report) {
     let Some((spec, effective)) = context.server() else { return };
+    of_secrets(spec, report);
     let Some(given) = &spec.auth else { return };
     let auth = &effective.auth;
     let headers = [
@@ -44,6 +48,20 @@ fn check(context: &Context<'_>, report: &mut Report) {
             report.at(field).given(header).must("must not be a header of HTTP or MCP itself");
         } else if let Some((_, (other, _, _))) = twin {
             report.at(field).given(header).must(format!("must not be the header of {other} too"));
+        }
+    }
+}
+
+/// The headers that the gateway gets from Secrets, for a server elsewhere.
+fn of_secrets(spec: &MCPServerSpec, report: &mut Report) {
+    let headers = spec.remote.as_ref().map(|remote| remote.headers_from_secret.as_slice()).unwrap_or_default();
+    for (index, header) in headers.iter().enumerate() {
+        let field = format!("spec.remote.headersFromSecret[{index}].name");
+        let name = &header.name;
+        if is_own_header(name) {
+            report.at(field).given(name).must("must not be a header of HTTP or MCP itself");
+        } else if headers[..index].iter().any(|other| other.name.eq_ignore_ascii_case(name)) {
+            report.at(field).given(name).must("must not stand twice").hint("take one away");
         }
     }
 }

@@ -12,14 +12,12 @@ pub(crate) const RULE: Plain = Plain {
 };
 
 /// Fields without behaviour, whatever they say.
-const SERVER_FIELDS: [&str; 8] = [
-    "toolSelector", "remote", "gatewayRef", "podTemplate", "permissionProfile", "rollout.canary", "autoscaling",
+const SERVER_FIELDS: [&str; 7] = [
+    "toolSelector", "gatewayRef", "podTemplate", "permissionProfile", "rollout.canary", "autoscaling",
     "networkPolicy.egressTo",
 ];
 /// Fields that may only say these words.
-const SERVER_WORDS: [(&str, &[&str]); 3] = [
-    ("transport", &["streamable-http", "stdio"]),
-    ("protocol.translate", &["never"]),
+const SERVER_WORDS: [(&str, &[&str]); 1] = [
     ("rollout.strategy", &["RollingUpdate", "Recreate"]),
 ];
 /// Fields of other kinds that this version does not act upon.

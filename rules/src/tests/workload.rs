@@ -293,3 +293,88 @@ fn a_digest_is_no_password() {
     let quoted = quoted.and_then(|finding| finding.value.as_deref());
     assert_eq!(quoted, Some("ghcr.io/acme/weather@sha256:12"));
 }
+
+#[test]
+fn a_server_elsewhere_has_nothing_that_runs_here() {
+    let judged = |remote: Value, beside: Value| {
+        let mut spec = json!({"remote": remote, "ingressHost": "mcp.example.com"});
+        spec.as_object_mut()
+            .unwrap()
+            .extend(beside.as_object().unwrap().clone());
+        let findings = check(Some(&server(spec)), None, &Facts::default());
+        let found = errors(&findings);
+        found
+            .into_iter()
+            .map(|(code, field)| (code.to_owned(), field.to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let url = || json!({"url": "https://mcp.example.org/mcp"});
+    let service = || json!({"service": {"name": "old", "port": 8080}});
+    let refused = |field: &str| vec![("MCP0301".to_owned(), format!("spec.{field}"))];
+    for (field, value) in [
+        ("command", json!(["serve"])),
+        ("env", json!([{"name": "A", "value": "b"}])),
+        ("port", json!(9000)),
+        ("serverToken", json!(true)),
+    ] {
+        assert_eq!(
+            judged(url(), json!({field: value})),
+            refused(field),
+            "{field}"
+        );
+    }
+    assert_eq!(judged(url(), json!({"path": "/mcp"})), refused("path"));
+    assert_eq!(
+        judged(url(), json!({"gateway": {"enabled": false}})),
+        refused("gateway.enabled")
+    );
+    assert_eq!(
+        judged(service(), json!({"transport": "stdio"}))[0].0,
+        "MCP0301"
+    );
+    for beside in [
+        json!({}),
+        json!({"transport": "sse"}),
+        json!({"protocol": {"translate": "always"}}),
+    ] {
+        assert!(judged(url(), beside.clone()).is_empty(), "{beside}");
+    }
+    assert!(judged(service(), json!({"path": "/sse", "transport": "sse"})).is_empty());
+    let itself = json!({"service": {"name": "weather", "port": 80}});
+    assert_eq!(judged(itself, json!({})), refused("remote.service.name"));
+}
+
+#[test]
+fn a_header_for_a_server_elsewhere_is_nobody_elses() {
+    let judged = |names: &[&str]| {
+        let headers: Vec<Value> = names
+            .iter()
+            .map(|name| json!({"name": name, "secretKeyRef": {"name": "weather", "key": "k"}}))
+            .collect();
+        let remote = json!({"url": "https://mcp.example.org/mcp", "headersFromSecret": headers});
+        let findings = check(
+            Some(&server(
+                json!({"remote": remote, "ingressHost": "mcp.example.com"}),
+            )),
+            None,
+            &Facts::default(),
+        );
+        errors(&findings)
+            .iter()
+            .filter(|(code, _)| *code == "MCP0405")
+            .map(|(_, field)| (*field).to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert!(judged(&["Authorization", "X-Api-Key"]).is_empty());
+    for name in ["Host", "mcp-session-id", "Content-Length", "Origin"] {
+        assert_eq!(
+            judged(&[name]),
+            ["spec.remote.headersFromSecret[0].name"],
+            "{name}"
+        );
+    }
+    assert_eq!(
+        judged(&["X-Api-Key", "x-api-key"]),
+        ["spec.remote.headersFromSecret[1].name"]
+    );
+}

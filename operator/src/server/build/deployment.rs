@@ -18,7 +18,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
 
-use super::{Valid, account, labels, metadata, outside, selector, stdio};
+use super::{Valid, account, labels, metadata, outside, selector, stdio, upstream};
 
 /// The user that containers run as: "nobody" of the distroless images.
 const USER: i64 = 65_532;
@@ -82,20 +82,20 @@ fn pod(valid: &Valid) -> PodSpec {
     let effective = &valid.effective;
     let spec = &valid.server.spec;
     let gateway = effective.gateway.enabled;
-    let mut containers = vec![server(valid)];
-    let mut volumes: Vec<Volume> = spec
-        .volumes
-        .iter()
-        .filter(|volume| !is_ours(&volume.name))
-        .cloned()
-        .collect();
-    volumes.push(Volume {
-        name: TMP_VOLUME.to_owned(),
-        empty_dir: Some(EmptyDirVolumeSource::default()),
-        ..Volume::default()
-    });
+    let (mut containers, mut volumes) = (Vec::new(), Vec::new());
+    if upstream::is_local(valid) {
+        containers.push(server(valid));
+        let own = spec.volumes.iter();
+        volumes.extend(own.filter(|volume| !is_ours(&volume.name)).cloned());
+        volumes.push(Volume {
+            name: TMP_VOLUME.to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource::default()),
+            ..Volume::default()
+        });
+    }
     if gateway {
         containers.push(self::gateway(valid));
+        volumes.extend(upstream::volumes(valid));
         volumes.push(bundle_volume(&effective.name));
         volumes.extend(outside::volumes(valid));
     }
@@ -228,8 +228,8 @@ fn gateway(valid: &Valid) -> Container {
         mounts.push(stdio::gateway_mount());
         stdio::gateway_flags(valid)
     } else {
-        let address = format!("http://127.0.0.1:{}{}", effective.port, effective.path);
-        vec![flag("upstream", address)]
+        mounts.extend(upstream::mounts(valid));
+        upstream::flags(valid)
     };
     let mut args = vec![
         "serve".to_owned(),

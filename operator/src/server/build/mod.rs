@@ -8,6 +8,7 @@ mod outside;
 mod rbac;
 mod service;
 mod stdio;
+mod upstream;
 
 use std::collections::BTreeMap;
 

@@ -324,3 +324,64 @@ fn keys_and_passwords_are_mounted_into_the_gateway_alone_and_in_no_argument() {
         .collect();
     assert_eq!(keys, [&json!("token"), &json!("password")]);
 }
+
+#[test]
+fn a_server_elsewhere_has_a_pod_of_the_gateway_alone() {
+    let spec = json!({"remote": {
+        "url": "https://mcp.example.org/mcp",
+        "caBundleRef": {"name": "authorities", "key": "example.pem"},
+        "headersFromSecret": [
+            {"name": "Authorization", "secretKeyRef": {"name": "example", "key": "bearer"}},
+            {"name": "X-Tenant", "secretKeyRef": {"name": "example", "key": "tenant"}},
+        ],
+    }});
+    let prepared = build(&valid(&spec));
+    insta::assert_yaml_snapshot!(
+        "remote_pod",
+        prepared.deployment.spec.unwrap().template.spec
+    );
+}
+
+#[test]
+fn every_sort_of_server_is_reached_at_its_own_address() {
+    let upstream = |spec: Value| {
+        let pod = build(&valid(&spec))
+            .deployment
+            .spec
+            .unwrap()
+            .template
+            .spec
+            .unwrap();
+        let gateway = pod
+            .containers
+            .iter()
+            .find(|c| c.name == "mcp-gateway")
+            .unwrap();
+        let flag = gateway
+            .args
+            .iter()
+            .flatten()
+            .find_map(|arg| arg.strip_prefix("--upstream="));
+        (flag.unwrap().to_owned(), pod.containers.len())
+    };
+    let mut sse = minimal();
+    sse["transport"] = json!("sse");
+    sse["path"] = json!("/sse");
+    let service = json!({"name": "old", "port": 8080});
+    let remote = json!({"url": "https://mcp.example.org/sse"});
+    for (spec, expected) in [
+        (minimal(), ("http://127.0.0.1:8088/mcp", 2)),
+        (sse, ("sse+http://127.0.0.1:8088/sse", 2)),
+        (
+            json!({"remote": {"service": service}}),
+            ("http://old.team-a.svc:8080/mcp", 1),
+        ),
+        (
+            json!({"remote": remote, "transport": "sse"}),
+            ("sse+https://mcp.example.org/sse", 1),
+        ),
+    ] {
+        let (url, containers) = upstream(spec);
+        assert_eq!((url.as_str(), containers), expected);
+    }
+}
