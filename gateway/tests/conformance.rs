@@ -12,7 +12,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use sdk::gateway::{Gateway, has_bridge};
+use sdk::gateway::Gateway;
 use sdk::{Parts, fixture, fixture_over_stdio, parts, run};
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -81,10 +81,28 @@ async fn suite(parts: &Parts, url: &str, requirements: &str) -> Run {
     }
 }
 
+/// The bridge answers at once with JSON where our server's HTTP is always a stream, so there is no stream to judge.
+const ONLY_OF_STREAMS: (&str, &str) = (
+    "server-sse-multiple-streams",
+    "server-sse-streams-functional",
+);
+
 /// Runs the suite without and with a gateway, and compares. `count` is what passes: a dead port passes a few checks too.
-async fn compare(parts: &Parts, direct: &str, gateway: &Gateway, requirements: &str, count: usize) {
+async fn compare(
+    parts: &Parts,
+    direct: &str,
+    gateway: &Gateway,
+    requirements: &str,
+    except: Option<(&str, &str)>,
+    count: usize,
+) {
     for left in (0..RUNS).rev() {
-        let without = suite(parts, direct, requirements).await;
+        let mut without = suite(parts, direct, requirements).await;
+        if let Some((scenario, check)) = except {
+            without
+                .passed
+                .remove(&(scenario.to_owned(), check.to_owned()));
+        }
         let with = suite(parts, &gateway.url, requirements).await;
         println!(
             "{requirements}: {} checks pass without the gateway, {} with it",
@@ -114,21 +132,18 @@ async fn over_http(requirements: &str, count: usize) {
     let (server, port) = fixture(&parts);
     let gateway = Gateway::over_http(server, port).await;
     let direct = format!("http://127.0.0.1:{port}/mcp");
-    compare(&parts, &direct, &gateway, requirements, count).await;
+    compare(&parts, &direct, &gateway, requirements, None, count).await;
 }
 
 /// Our server speaks on stdin and stdout behind the bridge; it speaks HTTP where there is no gateway.
 async fn over_stdio(requirements: &str, count: usize) {
     let Some(parts) = parts() else { return };
-    if !has_bridge() {
-        println!("left out because this gateway has no bridge");
-        return;
-    }
     let _alone = ALONE.lock().await;
     let (_server, port) = fixture(&parts);
     let gateway = Gateway::over_stdio(&fixture_over_stdio(&parts)).await;
     let direct = format!("http://127.0.0.1:{port}/mcp");
-    compare(&parts, &direct, &gateway, requirements, count).await;
+    let except = Some(ONLY_OF_STREAMS);
+    compare(&parts, &direct, &gateway, requirements, except, count).await;
 }
 
 #[tokio::test]
@@ -143,7 +158,7 @@ async fn every_check_for_2026_07_28_passes_through_the_gateway() {
 
 #[tokio::test]
 async fn every_check_for_2025_11_25_passes_through_the_bridge() {
-    over_stdio("2025-11-25", 81).await;
+    over_stdio("2025-11-25", 80).await;
 }
 
 #[tokio::test]

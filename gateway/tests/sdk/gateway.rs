@@ -23,7 +23,8 @@ impl Gateway {
     /// In front of a server that listens on this port of loopback, when it has answered.
     pub async fn over_http(server: Process, port: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self::start(server, &format!("http://127.0.0.1:{port}/mcp"), folder).await
+        let upstream = format!("http://127.0.0.1:{port}/mcp");
+        Self::start(server, &["--upstream", &upstream], folder).await
     }
 
     /// In front of a server that speaks on its stdin and stdout, behind the bridge.
@@ -42,16 +43,20 @@ impl Gateway {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let bridge = Process::start(&mut bridge);
-        Self::start(bridge, &format!("stdio:{}", socket.display()), folder).await
+        let upstream = format!("stdio:{}", socket.display());
+        // Some clients never end their sessions, and each holds a process until it is idle for long.
+        let flags = ["--upstream", &upstream, "--stdio-max-processes", "50"];
+        Self::start(bridge, &flags, folder).await
     }
 
-    async fn start(server: Process, upstream: &str, folder: tempfile::TempDir) -> Self {
+    async fn start(server: Process, flags: &[&str], folder: tempfile::TempDir) -> Self {
         let [listen, admin] =
             [free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let bundle = open_world(listen).json();
         std::fs::write(folder.path().join("access.json"), bundle).unwrap();
-        let gateway = Process::start(&mut serve(listen, admin, upstream, folder.path()));
-        ready(admin, upstream).await;
+        let mut serve = serve(listen, admin, folder.path());
+        let gateway = Process::start(serve.args(flags));
+        ready(admin, flags).await;
         Self {
             url: format!("http://{listen}/mcp"),
             _process: gateway,
@@ -73,18 +78,11 @@ fn open_world(own: SocketAddr) -> World {
     world
 }
 
-fn serve(listen: SocketAddr, admin: SocketAddr, upstream: &str, bundle: &Path) -> Command {
+fn serve(listen: SocketAddr, admin: SocketAddr, bundle: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-gateway"));
     command
         .args(["serve", "--namespace", NAMESPACE, "--server", SERVER])
-        .args([
-            "--log-format",
-            "text",
-            "--drain-seconds",
-            "0",
-            "--upstream",
-            upstream,
-        ])
+        .args(["--log-format", "text", "--drain-seconds", "0"])
         .args([
             "--listen",
             &listen.to_string(),
@@ -100,7 +98,7 @@ fn serve(listen: SocketAddr, admin: SocketAddr, upstream: &str, bundle: &Path) -
 }
 
 /// Waits until the gateway has shaken hands with the server.
-async fn ready(admin: SocketAddr, upstream: &str) {
+async fn ready(admin: SocketAddr, flags: &[&str]) {
     let began = Instant::now();
     let ask = || async {
         let mut stream = tokio::net::TcpStream::connect(admin).await.ok()?;
@@ -115,20 +113,7 @@ async fn ready(admin: SocketAddr, upstream: &str) {
         answer.starts_with("HTTP/1.1 200").then_some(())
     };
     while ask().await.is_none() {
-        assert!(
-            began.elapsed() < PATIENCE,
-            "not ready in front of {upstream}"
-        );
+        assert!(began.elapsed() < PATIENCE, "not ready: {flags:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// Whether this gateway has the bridge for stdio servers.
-pub fn has_bridge() -> bool {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-gateway"));
-    let help = command
-        .args(["exec", "--help"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    help.status().is_ok_and(|status| status.success())
 }
