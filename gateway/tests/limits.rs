@@ -111,11 +111,7 @@ async fn what_is_too_deep_or_too_large_is_refused_and_takes_no_token() {
             r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"echo","arguments":{arguments}}}}}"#
         )
     };
-    let deep = with(&format!(
-        "{}{}",
-        r#"{"a":"#.repeat(64),
-        format!("1{}", "}".repeat(64))
-    ));
+    let deep = with(&format!("{}1{}", r#"{"a":"#.repeat(64), "}".repeat(64)));
     let deep = stand.post("alice", &[], &deep).await;
     assert_eq!(
         (deep.status, deep.reason().as_str()),
