@@ -3,6 +3,8 @@
 //! Made by [`compile`](crate::compile()) in the operator, carried by a ConfigMap, read by the gateway. Its content is
 //! sorted, so that equal objects give equal bytes and an unchanged bundle is not written again.
 
+use std::time::Duration;
+
 use api::{
     AuditSink, AuthMode, Decision, Effect, PinMode, PolicyMode, SideEffect, Subject, Translate,
     Trust,
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::limits::Limits;
-use crate::settings::HeaderNames;
+use crate::settings::{HeaderNames, SESSION_IDLE};
 
 /// The form of the document. A gateway refuses a form it does not know, because it might leave out a restriction.
 pub const SCHEMA: u32 = 1;
@@ -49,6 +51,9 @@ pub struct Bundle {
     pub max_trust: Option<Trust>,
     /// How long a gateway decides without a confirmation that this is the newest bundle, in seconds.
     pub max_staleness_seconds: u64,
+    /// After how many seconds without use an MCP session ends; an hour, if it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_idle_seconds: Option<u64>,
     /// Paths of the MCP endpoint.
     pub paths: Vec<String>,
     /// Values of `Host` that are taken.
@@ -287,6 +292,12 @@ impl Bundle {
         let mut bundle: Self = serde_json::from_str(text)?;
         bundle.sort();
         Ok(bundle)
+    }
+
+    /// How long an MCP session may go unused.
+    pub fn session_idle(&self) -> Duration {
+        self.session_idle_seconds
+            .map_or(SESSION_IDLE, Duration::from_secs)
     }
 
     /// A declared tool.

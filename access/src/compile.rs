@@ -10,7 +10,7 @@ use api::{Decision, Effect, MCPAccessGrant, MCPAgentSession, MCPServer, ToolRule
 use jiff::{SignedDuration, Timestamp};
 
 use crate::bundle::{Bundle, GrantEntry, RuleEntry, SCHEMA, SessionEntry, ToolEntry};
-use crate::settings::{Ceilings, Settings};
+use crate::settings::{Ceilings, SESSION_IDLE, Settings};
 
 /// The bundle of one server at `now`, with sequence 0.
 ///
@@ -39,6 +39,9 @@ pub fn compile(
         session_required: settings.session_required,
         max_trust: settings.ceilings.max_trust,
         max_staleness_seconds: settings.ceilings.max_staleness.as_secs(),
+        session_idle_seconds: Some(settings.session_idle)
+            .filter(|idle| *idle != SESSION_IDLE)
+            .map(|idle| idle.as_secs()),
         paths: settings.paths.clone(),
         hosts: settings.hosts.clone(),
         origins: settings.origins.clone(),

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::bundle::{IssuerEntry, OAuthEntry, ProxyEntry};
 use crate::limits::Limits;
 
+/// After how long without use an MCP session ends, unless the server says otherwise.
+pub const SESSION_IDLE: Duration = Duration::from_secs(3600);
+
 /// The effective settings of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -32,6 +35,8 @@ pub struct Settings {
     pub pins: PinMode,
     /// Every call needs a session.
     pub session_required: bool,
+    /// After how long without use an MCP session ends.
+    pub session_idle: Duration,
     /// What the policies allow at most, also for grants and sessions that exist already.
     pub ceilings: Ceilings,
     /// Which groups make a person a member of a team, by the policies.
@@ -96,6 +101,7 @@ impl From<&Effective> for Settings {
             undeclared_tools: effective.policy.undeclared_tools,
             pins: effective.policy.pins,
             session_required: effective.session.required,
+            session_idle: effective.session.idle_timeout,
             ceilings: Ceilings {
                 max_trust: effective.access.max_trust,
                 max_grant_lifetime: effective.access.max_grant_lifetime,
@@ -134,6 +140,7 @@ impl Settings {
             undeclared_tools: Decision::Deny,
             pins: PinMode::Off,
             session_required: false,
+            session_idle: SESSION_IDLE,
             ceilings: Ceilings::default(),
             teams: Vec::new(),
             paths: vec!["/mcp".to_owned()],

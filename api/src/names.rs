@@ -73,6 +73,14 @@ pub const BUNDLE_MOUNT: &str = "/etc/kubectl-mcp/access";
 pub const AUDIT_MOUNT: &str = "/etc/kubectl-mcp/audit";
 /// Where the gateway finds the password of Redis.
 pub const REDIS_MOUNT: &str = "/etc/kubectl-mcp/redis";
+/// Where the gateway finds the keys of the server's Secret.
+pub const SESSION_KEY_MOUNT: &str = "/etc/kubectl-mcp/session-key";
+/// The key of a server's MCP sessions, in its Secret and as a file in [`SESSION_KEY_MOUNT`].
+pub const SESSION_KEY: &str = "session-key";
+/// The one before it, whose ids are still known.
+pub const PREVIOUS_SESSION_KEY: &str = "session-key-previous";
+/// How long each is.
+pub const SESSION_KEY_BYTES: usize = 32;
 /// Where client libraries look for the account's token, in the containers that get one.
 pub const TOKEN_MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// What the names of a pod's volumes begin with that are not the server's own.
@@ -102,7 +110,7 @@ pub fn gateway_account(server: &str) -> String {
     format!("{server}{ACCOUNT_SUFFIX}")
 }
 
-/// The Secret with the upstream tokens of a server's sessions.
+/// The Secret that only a server's gateways read: the key of its MCP sessions.
 pub fn upstream_secret(server: &str) -> String {
     format!("{server}-upstream")
 }

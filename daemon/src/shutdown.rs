@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT: first not ready, then draining, then stopped. A second signal stops at once.
+//! SIGTERM and SIGINT: first not ready, then draining, then stopped. A second signal stops at once, and says that nothing
+//! shall be waited for.
 
 use std::time::Duration;
 
@@ -6,13 +7,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Readiness;
 
-/// The two moments of a shutdown. Clones share them.
+/// The moments of a shutdown. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     /// A signal came: take on no more duties, finish what is under way.
     pub draining: CancellationToken,
     /// The drain is over: close connections and end.
     pub stopped: CancellationToken,
+    /// A second signal came: wait for nothing.
+    pub hurried: CancellationToken,
 }
 
 impl Shutdown {
@@ -32,9 +35,14 @@ impl Shutdown {
             tokens.draining.cancel();
             tokio::select! {
                 () = tokio::time::sleep(drain) => {}
-                () = signals.next() => tracing::warn!("second signal: not waiting for the drain"),
+                () = signals.next() => {
+                    tracing::warn!("second signal: not waiting for the drain");
+                    tokens.hurried.cancel();
+                }
             }
             tokens.stopped.cancel();
+            signals.next().await;
+            tokens.hurried.cancel();
         });
         Ok(shutdown)
     }

@@ -1,6 +1,6 @@
 //! The command line. Every flag can also be given by the environment.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::bridge::Scope;
@@ -101,6 +101,13 @@ pub struct Serve {
     /// How often the bundle's file is read, in milliseconds.
     #[arg(long, env = "MCP_GATEWAY_BUNDLE_POLL_MS", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
     pub bundle_poll_ms: u64,
+    /// Folder with the key of the server's MCP sessions, `session-key`. Without it, they end with the process.
+    #[arg(long, env = "MCP_GATEWAY_SESSION_KEY", default_value = api::names::SESSION_KEY_MOUNT)]
+    pub session_key: PathBuf,
+    /// Address of the pod, at which the other gateways of the server reach this one on the port for callers. Without
+    /// it, they do not.
+    #[arg(long, env = "MCP_GATEWAY_POD_IP")]
+    pub pod_ip: Option<IpAddr>,
     /// The largest message that is taken, in bytes.
     #[arg(long, env = "MCP_GATEWAY_MAX_BODY", default_value_t = 4 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(1024..=67_108_864))]
     pub max_body: u32,

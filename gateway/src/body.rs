@@ -16,6 +16,7 @@ use jiff::Timestamp;
 
 use crate::answer::Answer;
 use crate::audit::{Audit, Record};
+use crate::ending::Watch;
 use crate::filter::{self, Ask, Filtered};
 use crate::limits::slots::Slot;
 use crate::limits::timeout::Deadline;
@@ -23,6 +24,7 @@ use crate::metrics::{Decision, Metrics};
 use crate::news::News;
 use crate::pipeline::Gateway;
 use crate::protocol::Method;
+use crate::sessions::Use;
 use crate::sse;
 use crate::trace::Span;
 use crate::upstream::UpstreamBody;
@@ -33,14 +35,17 @@ pub const LARGEST: usize = 8 * 1024 * 1024;
 /// The largest answer to a call or a read that is looked at, in bytes.
 pub const LARGEST_RESULT: usize = 64 * 1024 * 1024;
 
-/// Resolves when the caller may no longer listen.
-pub type Watchdog = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What stands between two events.
+const BETWEEN: [&[u8]; 3] = [b"\n\n", b"\r\n\r\n", b"\r\r"];
 
 /// The body of an answer.
 pub struct ReplyBody {
     source: Source,
-    watchdog: Option<Watchdog>,
+    watch: Option<Watch>,
     limit: Option<Limit>,
+    /// Whether what has passed ends with an event, so that another may follow.
+    between_events: bool,
+    session: Option<Use>,
     finish: Option<Finish>,
 }
 
@@ -49,8 +54,6 @@ struct Limit {
     deadline: Deadline,
     /// Made when the body first has to be waited for: most never are.
     sleep: Option<Pin<Box<tokio::time::Sleep>>>,
-    /// Whether what has passed ends with an event, so that another may follow.
-    between_events: bool,
 }
 
 /// Where the bytes come from.
@@ -165,16 +168,25 @@ impl ReplyBody {
     fn of(source: Source) -> Self {
         Self {
             source,
-            watchdog: None,
+            watch: None,
             limit: None,
+            between_events: true,
+            session: None,
             finish: None,
         }
     }
 
-    /// Ends the stream when `watchdog` resolves.
+    /// Ends the stream when `watch` resolves, with the last event that it gives, if that can follow what was sent.
     #[must_use]
-    pub fn watched(mut self, watchdog: Watchdog) -> Self {
-        self.watchdog = Some(watchdog);
+    pub fn watched(mut self, watch: Watch) -> Self {
+        self.watch = Some(watch);
+        self
+    }
+
+    /// Keeps an MCP session in use until the answer is over.
+    #[must_use]
+    pub fn of_session(mut self, session: Option<Use>) -> Self {
+        self.session = session;
         self
     }
 
@@ -188,7 +200,6 @@ impl ReplyBody {
         self.limit = waits.then_some(Limit {
             deadline,
             sleep: None,
-            between_events: true,
         });
         self
     }
@@ -237,11 +248,6 @@ impl ReplyBody {
         if over {
             return Poll::Ready(self.expire());
         }
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-        {
-            limit.between_events = data.ends_with(b"\n\n") || data.ends_with(b"\r\n\r\n");
-        }
         polled
     }
 
@@ -256,7 +262,7 @@ impl ReplyBody {
             cancel.send();
         }
         let last = limit.deadline.last?;
-        let apart = if limit.between_events {
+        let apart = if self.between_events {
             Bytes::new()
         } else {
             Bytes::from_static(b"\n\n")
@@ -266,8 +272,9 @@ impl ReplyBody {
 
     fn end(&mut self) {
         self.source = Source::Done;
-        self.watchdog = None;
+        self.watch = None;
         self.limit = None;
+        self.session = None;
         if let Some(finish) = self.finish.take() {
             finish.done();
         }
@@ -289,18 +296,24 @@ impl Body for ReplyBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
-        if this
-            .watchdog
-            .as_mut()
-            .is_some_and(|dog| dog.as_mut().poll(context).is_ready())
+        if let Some(watch) = &mut this.watch
+            && let Poll::Ready(last) = watch.as_mut().poll(context)
         {
-            this.end();
+            this.watch = None;
+            this.limit = None;
+            let last = last.filter(|_| this.between_events);
+            this.source = Source::Full(last.unwrap_or_default());
         }
         let polled = this.frame(context);
         let frame = std::task::ready!(this.in_time(polled, context));
         match &frame {
             Some(Ok(frame)) => {
                 let size = frame.data_ref().map_or(0, Bytes::len);
+                if (this.watch.is_some() || this.limit.is_some())
+                    && let Some(data) = frame.data_ref()
+                {
+                    this.between_events = BETWEEN.iter().any(|end| data.ends_with(end));
+                }
                 if let Some(finish) = &mut this.finish {
                     finish.record.bytes += size as u64;
                 }
@@ -323,7 +336,7 @@ impl Body for ReplyBody {
         match &self.source {
             Source::Done => SizeHint::with_exact(0),
             Source::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Source::Relay(incoming) if self.watchdog.is_none() => incoming.size_hint(),
+            Source::Relay(incoming) if self.watch.is_none() => incoming.size_hint(),
             Source::Relay(_) | Source::Events(_) => SizeHint::default(),
         }
     }

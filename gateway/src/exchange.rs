@@ -1,21 +1,23 @@
 //! What is known of one exchange as it goes on: the refusal that may end it, and the audit line that it becomes.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use access::Reason;
 use http::header::{self, HeaderValue};
 use http::{Method as Verb, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use jiff::Timestamp;
 
 use crate::answer::Answer;
 use crate::audit::Record;
 use crate::body::ReplyBody;
 use crate::identity::Known;
+use crate::intake::RequestBody;
 use crate::limits::slots::Slot;
 use crate::message::{Kind, Message};
 use crate::metrics::Decision;
+use crate::peers::FromPeer;
 use crate::pipeline::Gateway;
 use crate::policy::View;
 use crate::trace::{Context, Span};
@@ -49,10 +51,14 @@ pub(crate) struct Exchange {
     pub(crate) began: Instant,
     /// Its span, where there is a tracer.
     pub(crate) span: Option<Box<Span>>,
+    /// The address that called, if the request came from another gateway of the server.
+    pub(crate) from_peer: Option<IpAddr>,
+    /// Another gateway of the server answered it, and wrote its audit line.
+    pub(crate) passed_on: bool,
 }
 
 impl Exchange {
-    pub(crate) fn new(gateway: &Gateway, request: &Request<Incoming>) -> Self {
+    pub(crate) fn new(gateway: &Gateway, request: &Request<RequestBody>) -> Self {
         let verb = match *request.method() {
             Verb::POST => "POST",
             Verb::GET => "GET",
@@ -99,6 +105,8 @@ impl Exchange {
             view: None,
             slot: None,
             began: Instant::now(),
+            from_peer: request.extensions().get().map(|FromPeer(peer)| *peer),
+            passed_on: false,
         }
     }
 

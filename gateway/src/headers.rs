@@ -226,7 +226,8 @@ const CALLERS_OWN: [HeaderName; 9] = [
 ];
 
 /// The last three let some servers do something else than the request line says.
-const CALLERS_OWN_PREFIXES: [&str; 8] = [
+const CALLERS_OWN_PREFIXES: [&str; 9] = [
+    "x-kubectl-mcp-",
     "x-forwarded-",
     "x-remote-",
     "impersonate-",

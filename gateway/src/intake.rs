@@ -1,6 +1,8 @@
 //! The body of a request on its way in: its type, its size, and the time and room that it may take. Used by
 //! [`pipeline`](crate::pipeline) for a caller that is already known; what the bytes say is not read here.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use access::Reason;
@@ -8,7 +10,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderMap};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::SemaphorePermit;
 
 use crate::answer::Answer;
@@ -18,6 +20,44 @@ use crate::pipeline::Gateway;
 
 /// How long a caller may take to send its body.
 const BODY: Duration = Duration::from_secs(30);
+
+/// The body of a request.
+pub(crate) enum RequestBody {
+    /// From the network, as it comes.
+    Network(Incoming),
+    /// From another gateway, which has read it.
+    Whole(Bytes),
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut *self {
+            Self::Network(incoming) => Pin::new(incoming).poll_frame(context),
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Network(incoming) => incoming.is_end_stream(),
+            Self::Whole(bytes) => bytes.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Network(incoming) => incoming.size_hint(),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+        }
+    }
+}
 
 /// Refuses what is not plain JSON by its headers: another type, charset or coding.
 pub(crate) fn check_type(headers: &HeaderMap) -> Step<()> {
@@ -47,12 +87,12 @@ pub(crate) fn check_type(headers: &HeaderMap) -> Step<()> {
     }
 }
 
-/// The whole body, if it is small enough and comes soon enough; and its room, to be held until it is forwarded.
+/// The whole body, if it has at most `most` bytes and comes soon enough; and its room, to be held until it is forwarded.
 pub(crate) async fn collect(
-    incoming: Incoming,
+    incoming: RequestBody,
     gateway: &Gateway,
+    most: usize,
 ) -> Step<(Bytes, SemaphorePermit<'_>)> {
-    let most = gateway.largest_body;
     let too_large = || {
         let message = format!("the body must not be larger than {most} bytes");
         refuse(Answer {
@@ -93,7 +133,7 @@ pub(crate) async fn collect(
 
 /// Reads a body that is not wanted, up to a bound: a caller who is still sending when the connection closes would not
 /// see the answer.
-async fn discard(mut incoming: Incoming, most: usize) {
+async fn discard(mut incoming: RequestBody, most: usize) {
     let reading = async {
         let mut read = 0;
         while let Some(Ok(frame)) = incoming.frame().await {

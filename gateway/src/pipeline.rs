@@ -6,12 +6,13 @@
 //! One exception: a token that came through the API server's service proxy brings that proxy's `Host`. There, identity
 //! is asked in the place of `Host`, before the path: who has neither gets no further.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use access::{Item, Judge, Reason};
 use api::AuditSink;
 use bytes::Bytes;
+use daemon::Shutdown;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method as Verb, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -24,21 +25,24 @@ use crate::audit::Audit;
 use crate::body::{Finish, ReplyBody};
 use crate::bridge::Call;
 use crate::discovery::Discovery;
+use crate::ending::{self, Stream, Until};
 use crate::exchange::{Exchange, Step, refuse};
 use crate::filter::{Ask, Filtered};
 use crate::headers;
 use crate::identity::{self, Known};
-use crate::intake;
+use crate::intake::{self, RequestBody};
 use crate::limits::timeout::{self, Cancel, Deadline};
 use crate::limits::{self, Limits, slots};
 use crate::message::{self, Kind, Message};
 use crate::metrics::Metrics;
 use crate::named;
 use crate::news::Wanted;
+use crate::peers::{self, Peers};
 use crate::policy::{Store, View};
 use crate::protocol::{Era, LEGACY, MODERN, Method, Names, code};
 use crate::reply::{Asked, allow_origin, no_answer, preflight, public_json, reply};
-use crate::seal::Sealer;
+use crate::seal::{Pod, Sealer};
+use crate::sessions::{Sessions, Use};
 use crate::tasks::Tasks;
 use crate::trace::{self, Tracer};
 use crate::upstream::Upstream;
@@ -51,7 +55,13 @@ pub struct Gateway {
     /// The server.
     pub upstream: Upstream,
     /// Session ids.
-    pub sealer: Sealer,
+    pub sealer: Arc<Sealer>,
+    /// The sessions behind them.
+    pub sessions: Arc<Sessions>,
+    /// The server's other gateways.
+    pub peers: Peers,
+    /// Whether the process ends.
+    pub shutdown: Shutdown,
     /// Keys and tokens.
     pub memory: identity::Memory,
     /// Audit lines.
@@ -82,10 +92,31 @@ pub async fn handle(
     request: Request<Incoming>,
     peer: IpAddr,
 ) -> Response<ReplyBody> {
+    let (request, proof) = if peers::is_for_us(&request) {
+        Box::pin(peers::opened(&gateway, request)).await
+    } else {
+        (request.map(RequestBody::Network), None)
+    };
+    let mut response = answered(&gateway, request, peer).await;
+    peers::prove(&mut response, proof);
+    if gateway.shutdown.draining.is_cancelled() {
+        // The caller's next connection leads to another pod.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
+}
+
+async fn answered(
+    gateway: &Arc<Gateway>,
+    request: Request<RequestBody>,
+    peer: IpAddr,
+) -> Response<ReplyBody> {
     gateway.metrics.begun();
-    let mut exchange = Exchange::new(&gateway, &request);
+    let mut exchange = Exchange::new(gateway, &request);
+    let peer = exchange.from_peer.unwrap_or(peer);
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let result = Box::pin(run(&gateway, request, peer, &mut exchange)).await;
+    let result = Box::pin(run(gateway, request, peer, &mut exchange)).await;
     let mut response = match result {
         Ok(response) => response,
         Err(refusal) => exchange.refused(*refusal),
@@ -102,6 +133,12 @@ pub async fn handle(
         .view
         .as_ref()
         .map_or(AuditSink::Stdout, |view| view.bundle.audit);
+    // The gateway that answered it has written the audit line.
+    let sink = if exchange.passed_on {
+        AuditSink::Off
+    } else {
+        sink
+    };
     if let Some(view) = &exchange.view {
         view.redaction.apply(&mut exchange.record);
     }
@@ -120,7 +157,7 @@ pub async fn handle(
 
 async fn run(
     gateway: &Arc<Gateway>,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
     peer: IpAddr,
     exchange: &mut Exchange,
 ) -> Step<Response<ReplyBody>> {
@@ -164,9 +201,9 @@ async fn run(
     };
     exchange.known(&known);
     match *request.method() {
-        Verb::POST => Box::pin(post(gateway, request, exchange, &view, known)).await,
+        Verb::POST => Box::pin(post(gateway, request, peer, exchange, &view, known)).await,
         Verb::GET | Verb::DELETE => {
-            Box::pin(without_body(gateway, request, exchange, &view, known)).await
+            Box::pin(without_body(gateway, request, peer, exchange, &view, known)).await
         }
         _ => refuse(not_allowed("POST, GET and DELETE are")),
     }
@@ -184,7 +221,7 @@ async fn identified(
 }
 
 /// The metadata of an OAuth resource, which everybody may read (RFC 9728).
-fn metadata(request: &Request<Incoming>, view: &View) -> Step<Option<Response<ReplyBody>>> {
+fn metadata(request: &Request<RequestBody>, view: &View) -> Step<Option<Response<ReplyBody>>> {
     let resource = view.trust.oauth.as_ref();
     let Some(document) = resource.and_then(|found| found.metadata.at(request.uri().path())) else {
         return Ok(None);
@@ -196,7 +233,7 @@ fn metadata(request: &Request<Incoming>, view: &View) -> Step<Option<Response<Re
     }
 }
 
-fn check_host(request: &Request<Incoming>, view: &View) -> Step<()> {
+fn check_host(request: &Request<RequestBody>, view: &View) -> Step<()> {
     let host = headers::single(request.headers(), &header::HOST)
         .ok()
         .flatten();
@@ -242,14 +279,15 @@ fn not_allowed(what: &str) -> Answer {
 /// A message.
 async fn post(
     gateway: &Arc<Gateway>,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
+    peer: IpAddr,
     exchange: &mut Exchange,
     view: &Arc<View>,
     known: Known,
 ) -> Step<Response<ReplyBody>> {
     let (parts, incoming) = request.into_parts();
     intake::check_type(&parts.headers)?;
-    let (body, _room) = intake::collect(incoming, gateway).await?;
+    let (body, _room) = intake::collect(incoming, gateway, gateway.largest_body).await?;
     exchange.record.bytes_in = body.len() as u64;
     let message = Message::read(&body).or_else(|error| refuse(no_message(&error)))?;
     exchange.message(&message, &body);
@@ -257,7 +295,7 @@ async fn post(
     let id = message.id.clone().filter(|_| message.kind == Kind::Request);
     let step = Box::pin(judged(
         gateway,
-        &parts.headers,
+        (&parts.headers, peer),
         body,
         message,
         exchange,
@@ -309,7 +347,7 @@ pub(crate) fn no_agreement(error: &headers::Error) -> Answer {
 /// A message that could be read: era, access, and on to the server.
 async fn judged(
     gateway: &Arc<Gateway>,
-    caller_headers: &HeaderMap,
+    (caller_headers, peer): (&HeaderMap, IpAddr),
     mut body: Bytes,
     message: Message,
     exchange: &mut Exchange,
@@ -341,23 +379,78 @@ async fn judged(
         {
             body = narrowed.into();
         }
-        exchange.slot = limits::admit(&gateway.limits, view, &known, &message, method)
-            .await
-            .or_else(refuse)?;
         Some(method)
     };
     let mut headers = headers::to_server(caller_headers, era, &view.secret);
     headers::remove_unchecked(&mut headers, &message);
-    let in_session =
-        era == Era::Legacy && open_session(gateway, caller_headers, &known, &mut headers)?;
-    trace::tell_server(&mut headers, &message.trace, exchange.span.as_deref());
+    let session = match era {
+        Era::Legacy => open_session(gateway, caller_headers, &known, &mut headers)?,
+        Era::Modern => None,
+    };
     // Only a session can have asked what a response answers.
-    if message.kind == Kind::Response && !in_session {
+    if message.kind == Kind::Response && session.is_none() {
         return refuse(Answer::bad_request(
             "a response must have the header Mcp-Session-Id",
         ));
     }
+    let stream = Stream::of(&message, method);
+    let until = Until::of(&known);
+    let used = match session {
+        None => None,
+        Some(Found::Here(used)) => Some(used),
+        Some(Found::Elsewhere(pod)) => {
+            // What is limited is counted there.
+            let request = (Verb::POST, view.endpoint(), caller_headers, &body);
+            let response = peers::hand_on(gateway, exchange, pod, peer, request).await?;
+            return Ok(ending::watched(gateway, until, stream, response));
+        }
+    };
+    if let Some(method) = method {
+        exchange.slot = limits::admit(&gateway.limits, view, &known, &message, method)
+            .await
+            .or_else(refuse)?;
+    }
+    trace::tell_server(&mut headers, &message.trace, exchange.span.as_deref());
     identity::told_to_server(&known.caller, view, &mut headers);
+    let forwarded = Forwarded {
+        caller_headers,
+        message,
+        method,
+        era,
+        in_session: used.is_some(),
+    };
+    let asking = ask(gateway, forwarded, headers, body, exchange, view, known);
+    let response = Box::pin(asking).await?;
+    let response = response.map(|body| body.of_session(used));
+    Ok(ending::watched(gateway, until, stream, response))
+}
+
+/// What goes on to the server, and by which headers it was asked for.
+struct Forwarded<'a> {
+    caller_headers: &'a HeaderMap,
+    message: Message,
+    method: Option<&'static Method>,
+    era: Era,
+    in_session: bool,
+}
+
+/// Asks the server, for as long as a call may take.
+async fn ask(
+    gateway: &Arc<Gateway>,
+    forwarded: Forwarded<'_>,
+    headers: HeaderMap,
+    body: Bytes,
+    exchange: &Exchange,
+    view: &Arc<View>,
+    known: Known,
+) -> Step<Response<ReplyBody>> {
+    let Forwarded {
+        caller_headers,
+        message,
+        method,
+        era,
+        in_session,
+    } = forwarded;
     let asked = asked(&message, method, era);
     let principal = known.principal.clone();
     let call = |headers, body| Call {
@@ -370,7 +463,8 @@ async fn judged(
     };
     // A subscription is over when its caller says so.
     if method.is_some_and(|method| method.names == Names::Subscriptions) {
-        let sent = gateway.upstream.send(call(headers, body)).await;
+        let sending = gateway.upstream.send(call(headers, body));
+        let sent = ending::while_allowed(gateway, &known, sending).await?;
         let response = sent.or_else(|error| refuse(no_answer(&error)))?;
         return reply(gateway, response, known, asked).await;
     }
@@ -393,13 +487,14 @@ async fn judged(
         ))
     };
     let sending = gateway.upstream.send(call(headers, body));
+    let sending = ending::while_allowed(gateway, &known, sending);
     let Ok(sent) = tokio::time::timeout_at(at, sending).await else {
         if let Some(cancel) = cancel(&known) {
             cancel.send();
         }
         return refuse(late());
     };
-    let response = sent.or_else(|error| refuse(no_answer(&error)))?;
+    let response = sent?.or_else(|error| refuse(no_answer(&error)))?;
     let stream = headers::is_event_stream(response.headers());
     let deadline = Deadline {
         at,
@@ -449,14 +544,17 @@ fn check_stale(gateway: &Gateway, view: &View, status: StatusCode) -> Step<()> {
     if !gateway.store.is_stale(view) {
         return Ok(());
     }
-    refuse(Answer {
-        status,
+    refuse(Answer { status, ..stale() })
+}
+
+pub(crate) fn stale() -> Answer {
+    Answer {
         code: code::DENIED,
         ..Answer::unavailable(
             Reason::PolicyStale,
             "the gateway could not confirm its access bundle for too long: see the operator and the API server",
         )
-    })
+    }
 }
 
 /// Asks about everything that the message names; all of it must be allowed.
@@ -513,39 +611,48 @@ pub(crate) fn check_item(exchange: &mut Exchange, judge: &Judge<'_>, item: &Item
     }
 }
 
-/// Puts the server's own session id in place of the sealed one.
+/// Where a session is.
+enum Found {
+    /// Here, and in use.
+    Here(Use),
+    /// In the pod whose gateway is at this address.
+    Elsewhere(SocketAddr),
+}
+
+/// Puts the server's own session id in place of the sealed one, if this pod has the session.
 fn open_session(
     gateway: &Gateway,
     from: &HeaderMap,
     known: &Known,
     to: &mut HeaderMap,
-) -> Step<bool> {
+) -> Step<Option<Found>> {
     let Ok(sealed) = headers::single(from, &headers::SESSION_ID) else {
         return refuse(Answer::bad_request(
             "the header Mcp-Session-Id must stand once",
         ));
     };
     let Some(sealed) = sealed else {
-        return Ok(false);
+        return Ok(None);
     };
-    let opened = gateway
-        .sealer
-        .open(sealed, &known.principal)
-        .ok()
-        .and_then(|id| HeaderValue::from_str(&id).ok());
-    match opened {
-        Some(id) => {
-            to.insert(headers::SESSION_ID, id);
-            Ok(true)
-        }
-        None => refuse(Answer::unknown_session()),
+    let Ok(session) = gateway.sealer.open(sealed, &known.principal) else {
+        return refuse(Answer::unknown_session());
+    };
+    if let Pod::Other(pod) = session.pod {
+        return Ok(Some(Found::Elsewhere(pod)));
     }
+    let used = gateway.sessions.enter(&session.upstream, &known.principal);
+    let (Ok(used), Ok(id)) = (used, HeaderValue::from_str(&session.upstream)) else {
+        return refuse(Answer::unknown_session());
+    };
+    to.insert(headers::SESSION_ID, id);
+    Ok(Some(Found::Here(used)))
 }
 
 /// The standalone stream of a legacy session, or its end.
 async fn without_body(
     gateway: &Arc<Gateway>,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
+    peer: IpAddr,
     exchange: &mut Exchange,
     view: &Arc<View>,
     known: Known,
@@ -556,11 +663,23 @@ async fn without_body(
     if era == Era::Modern {
         return refuse(not_allowed("POST is"));
     }
+    check_stale(gateway, view, StatusCode::SERVICE_UNAVAILABLE)?;
     let mut headers = headers::to_server(request.headers(), era, &view.secret);
     // A session binds the stream to its principal; without one there is nothing to bind it to.
-    if !open_session(gateway, request.headers(), &known, &mut headers)? {
+    let Some(session) = open_session(gateway, request.headers(), &known, &mut headers)? else {
         return refuse(not_allowed("a request with Mcp-Session-Id is"));
-    }
+    };
+    let until = Until::of(&known);
+    let verb = request.method().clone();
+    let used = match session {
+        Found::Here(used) => used,
+        Found::Elsewhere(pod) => {
+            exchange.allowed(Reason::MethodAllowed);
+            let request = (verb, view.endpoint(), request.headers(), &Bytes::new());
+            let response = peers::hand_on(gateway, exchange, pod, peer, request).await?;
+            return Ok(ending::watched(gateway, until, Stream::Standing, response));
+        }
+    };
     if request.method() == Verb::GET {
         exchange.slot = Some(
             gateway
@@ -571,19 +690,21 @@ async fn without_body(
     }
     exchange.allowed(Reason::MethodAllowed);
     identity::told_to_server(&known.caller, view, &mut headers);
-    let verb = request.method().clone();
-    let response = gateway
-        .upstream
-        .send(Call {
-            verb,
-            headers,
-            body: Bytes::new(),
-            era,
-            translate: view.bundle.translate,
-            principal: &known.principal,
-        })
-        .await
-        .or_else(|e| refuse(no_answer(&e)))?;
+    let deletes = verb == Verb::DELETE;
+    let sending = gateway.upstream.send(Call {
+        verb,
+        headers,
+        body: Bytes::new(),
+        era,
+        translate: view.bundle.translate,
+        principal: &known.principal,
+    });
+    let response = ending::while_allowed(gateway, &known, sending)
+        .await?
+        .or_else(|error| refuse(no_answer(&error)))?;
+    if deletes && response.status().is_success() {
+        used.deleted();
+    }
     let ask = Ask {
         era,
         list: None,
@@ -601,5 +722,7 @@ async fn without_body(
         id: None,
         wanted: Some(all),
     };
-    reply(gateway, response, known, asked).await
+    let response = reply(gateway, response, known, asked).await?;
+    let response = response.map(|body| body.of_session(Some(used)));
+    Ok(ending::watched(gateway, until, Stream::Standing, response))
 }

@@ -1,10 +1,9 @@
-//! The server's answer on its way to the caller: headers, sealed session id, filtered lists, and the end of a stream
-//! with its session. And what browsers are told. A list is filtered whatever the status says.
+//! The server's answer on its way to the caller: headers, sealed session id, filtered lists. And what browsers are told.
+//! A list is filtered whatever the status says.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use access::{Reason, authenticate};
+use access::Reason;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
@@ -12,14 +11,13 @@ use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
 
 use crate::answer::Answer;
-use crate::body::{EventFilter, LARGEST, LARGEST_RESULT, ReplyBody, Watchdog};
+use crate::body::{EventFilter, LARGEST, LARGEST_RESULT, ReplyBody};
 use crate::exchange::{Step, refuse};
 use crate::filter::{self, Ask, Filtered};
 use crate::headers;
 use crate::identity::Known;
 use crate::news::{News, Wanted};
 use crate::pipeline::Gateway;
-use crate::policy::Store;
 use crate::protocol::Era;
 use crate::upstream::{self, UpstreamBody};
 use crate::viewer::Viewer;
@@ -92,7 +90,10 @@ pub(crate) async fn reply(
             .seal(session, &known.principal)
             .map(|id| HeaderValue::from_str(&id))
         {
-            Ok(Ok(sealed)) => drop(headers.insert(headers::SESSION_ID, sealed)),
+            Ok(Ok(sealed)) => {
+                gateway.sessions.began(session, &known.principal);
+                headers.insert(headers::SESSION_ID, sealed);
+            }
             Ok(Err(_)) | Err(_) => {
                 return invalid(
                     "the server behind the gateway gave a session id that cannot be used",
@@ -115,11 +116,6 @@ pub(crate) async fn reply(
             ReplyBody::full(error.unwrap_or_default())
         }
         (false, _) => ReplyBody::relay(incoming),
-    };
-    let body = if stream {
-        watched(body, gateway, known)
-    } else {
-        body
     };
     let mut response = Response::new(body);
     *response.status_mut() = parts.status;
@@ -224,59 +220,6 @@ async fn looked_at(
         Err(_) if !ask.is_strict() => Ok(ReplyBody::full(bytes)),
         Err(error) => invalid(error.to_string()),
     }
-}
-
-/// A stream that ends with the session or the signed token by which its caller is known.
-fn watched(body: ReplyBody, gateway: &Gateway, known: Known) -> ReplyBody {
-    let session = known
-        .hash
-        .map(|hash| session_end(Arc::clone(&gateway.store), hash));
-    let token = known.token.map(|token| token_end(token.until));
-    match (session, token) {
-        (None, None) => body,
-        (Some(end), None) | (None, Some(end)) => body.watched(end),
-        (Some(session), Some(token)) => body.watched(Box::pin(async {
-            futures::future::select(session, token).await;
-        })),
-    }
-}
-
-/// Resolves when a signed token is over.
-fn token_end(until: Timestamp) -> Watchdog {
-    Box::pin(async move {
-        loop {
-            let left = Duration::try_from(until.duration_since(Timestamp::now()));
-            match left {
-                // The clock that tokens go by may be set, so it is looked at now and then.
-                Ok(left) if !left.is_zero() => {
-                    tokio::time::sleep(left.min(Duration::from_secs(3600))).await;
-                }
-                Ok(_) | Err(_) => return,
-            }
-        }
-    })
-}
-
-/// Resolves when the session behind `hash` is revoked, over or gone.
-fn session_end(store: Arc<Store>, hash: String) -> Watchdog {
-    Box::pin(async move {
-        let mut news = store.changes();
-        loop {
-            let now = Timestamp::now();
-            let caller = store
-                .view()
-                .and_then(|view| authenticate(&view.bundle, &hash, now).ok());
-            let Some(session) = caller.and_then(|caller| caller.session) else {
-                return;
-            };
-            let left =
-                Duration::try_from(session.expires_at.duration_since(now)).unwrap_or_default();
-            tokio::select! {
-                told = news.changed() => if told.is_err() { return },
-                () = tokio::time::sleep(left.min(Duration::from_secs(3600))) => {}
-            }
-        }
-    })
 }
 
 pub(crate) fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {

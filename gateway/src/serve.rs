@@ -23,11 +23,14 @@ use crate::bridge::{self, Bridge};
 use crate::discovery::{self, Discovery};
 use crate::handshake;
 use crate::identity::Memory;
+use crate::keys::{self, Keys};
 use crate::limits::{self, Limits, shared::Shared};
 use crate::metrics::Metrics;
+use crate::peers::Peers;
 use crate::pipeline::{self, Gateway};
 use crate::policy::{Store, file, watch};
 use crate::seal::Sealer;
+use crate::sessions::{self, Sessions};
 use crate::trace::Tracer;
 use crate::upstream::{Address, Files, SetupError, Upstream};
 
@@ -41,8 +44,9 @@ const HEAD: Duration = Duration::from_secs(10);
 const BUFFER: usize = 64 * 1024;
 /// After how long the mounted file is good enough if the API has not answered.
 const FILE_GRACE: Duration = Duration::from_secs(30);
-/// How long open streams may go on after the drain.
-const LAST: Duration = Duration::from_secs(2);
+/// How long calls that are under way may go on after the drain. With a drain of 5 s, well within the 30 s that
+/// Kubernetes gives a pod.
+const LAST: Duration = Duration::from_secs(20);
 
 /// Serves until a signal comes.
 ///
@@ -91,11 +95,36 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     ));
 
     let limits = Limits::new(share(&args, &metrics)?, Arc::clone(&metrics));
+    let own = args
+        .pod_ip
+        .map(|ip| SocketAddr::new(ip, args.listen.port()));
+    let sealer = Arc::new(Sealer::new(own)?);
+    // Read once before the first caller, so that no id of an earlier process is unknown.
+    match Keys::read(&args.session_key) {
+        Ok(Some(keys)) => sealer.take(keys),
+        Ok(None) => tracing::info!(
+            folder = %args.session_key.display(),
+            "no key of the server yet: MCP sessions end with this process"
+        ),
+        Err(error) => tracing::warn!(%error, "MCP sessions end with this process"),
+    }
+    tokio::spawn(keys::follow(
+        Arc::clone(&sealer),
+        args.session_key.clone(),
+        Duration::from_millis(args.bundle_poll_ms),
+    ));
+    let (sessions, ended) = Sessions::new();
+    tokio::spawn(sessions::watch(Arc::clone(&sessions), Arc::clone(&store)));
+    tokio::spawn(sessions::delete(upstream.clone(), ended));
+
     let gateway = Arc::new(Gateway {
         store,
         limits,
         upstream,
-        sealer: Sealer::new()?,
+        sealer,
+        sessions,
+        peers: Peers::default(),
+        shutdown: shutdown.clone(),
         memory: Memory::new(args.insecure_issuers),
         audit: Arc::new(audit),
         tracer,
@@ -113,7 +142,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         ended = admin => ended??,
     }
     drop(listener);
-    wait_for_connections(gateway).await;
+    wait_for_connections(gateway, &shutdown).await;
     // Lines of connections that were cut off are lost with their tasks; all others are written.
     let spans = async {
         if let Some(spans) = spans {
@@ -268,9 +297,10 @@ async fn connection(
         result = connection.as_mut() => result,
         () = shutdown.stopped.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            match tokio::time::timeout(LAST, connection.as_mut()).await {
-                Ok(result) => result,
-                Err(_) => return,
+            tokio::select! {
+                result = connection.as_mut() => result,
+                () = tokio::time::sleep(LAST) => return,
+                () = shutdown.hurried.cancelled() => return,
             }
         }
     };
@@ -280,9 +310,10 @@ async fn connection(
 }
 
 /// Waits until every connection is done, or the last grace is over.
-async fn wait_for_connections(gateway: Arc<Gateway>) {
+async fn wait_for_connections(gateway: Arc<Gateway>, shutdown: &Shutdown) {
     let until = tokio::time::Instant::now() + LAST + Duration::from_millis(200);
-    while Arc::strong_count(&gateway) > 1 && tokio::time::Instant::now() < until {
+    let waits = || !shutdown.hurried.is_cancelled() && tokio::time::Instant::now() < until;
+    while Arc::strong_count(&gateway) > 1 && waits() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -11,6 +11,7 @@ use rules::{Facts, Known, NamespaceFacts, Operation, PolicySet};
 
 use crate::backoff::Backoff;
 use crate::metrics::Metrics;
+use crate::server::session_key;
 use crate::watch::Caches;
 
 /// What makes an Ingress ready.
@@ -49,6 +50,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// Per object, how long to wait after an error.
     pub backoff: Backoff,
+    /// The servers whose key is known to be there.
+    pub session_keys: session_key::Known,
 }
 
 impl Context {
@@ -60,6 +63,7 @@ impl Context {
             settings,
             metrics,
             backoff: Backoff::default(),
+            session_keys: session_key::Known::default(),
         }
     }
 

@@ -25,5 +25,6 @@ mod mutation;
 mod operator;
 mod platform;
 mod policies;
+mod revocation;
 mod transcripts;
 mod webhook;

@@ -70,6 +70,7 @@ fn await_condition(
 fn everything_is_made_and_owned(environment: &Environment, namespace: &str) {
     let objects = [
         "configmap/first-access",
+        "secret/first-upstream",
         "serviceaccount/first-gateway",
         "role/first-gateway",
         "rolebinding/first-gateway",

@@ -254,6 +254,12 @@ fn process(args: &Args) -> Result<(Counts, bool)> {
         "remote",
         "--test",
         "upstreams",
+        "--test",
+        "sessions",
+        "--test",
+        "lifecycle",
+        "--test",
+        "patience",
     ];
     cargo_test(&target, &environment, args)
 }

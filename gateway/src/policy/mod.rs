@@ -159,6 +159,11 @@ impl View {
             .any(|allowed| allowed.eq_ignore_ascii_case(origin))
     }
 
+    /// A path at which the MCP endpoint is.
+    pub fn endpoint(&self) -> &str {
+        self.bundle.paths.first().map_or("/mcp", String::as_str)
+    }
+
     /// Whether the MCP endpoint is at this path.
     pub fn is_endpoint(&self, path: &str) -> bool {
         self.bundle.paths.iter().any(|endpoint| endpoint == path)
@@ -264,7 +269,12 @@ impl Store {
 
     /// Whether the bundle could not be confirmed for longer than its policy allows.
     pub fn is_stale(&self, view: &View) -> bool {
-        self.age() > Duration::from_secs(view.bundle.max_staleness_seconds)
+        self.freshness(view).is_none()
+    }
+
+    /// How long the bundle may still decide without being confirmed again; `None` when it may not any more.
+    pub fn freshness(&self, view: &View) -> Option<Duration> {
+        Duration::from_secs(view.bundle.max_staleness_seconds).checked_sub(self.age())
     }
 }
 

@@ -14,6 +14,7 @@
 )]
 
 pub mod elsewhere;
+pub mod fixture;
 pub mod issuer;
 pub mod recorder;
 pub mod scripted;
@@ -95,10 +96,14 @@ pub struct World {
     pub server: MCPServer,
     pub grants: Vec<MCPAccessGrant>,
     pub sessions: Vec<MCPAgentSession>,
+    /// Where the gateway listens, if not just anywhere.
+    pub port: Option<u16>,
     /// More flags of the gateway.
     pub flags: Vec<&'static str>,
     /// How the gateway reaches its server, if not at a port of loopback.
     pub upstream: Vec<String>,
+    /// The file that a gateway finds which also follows the API.
+    pub mounted: Option<String>,
     sequence: u64,
 }
 
@@ -124,8 +129,10 @@ impl World {
             server,
             grants: Vec::new(),
             sessions: Vec::new(),
+            port: None,
             flags: Vec::new(),
             upstream: Vec::new(),
+            mounted: None,
             sequence: 0,
         };
         world.session("alice");
@@ -215,7 +222,7 @@ pub struct Stand {
     pub admin: SocketAddr,
     audit: Arc<Mutex<Vec<Value>>>,
     folder: tempfile::TempDir,
-    client: Client<HttpConnector, Full<Bytes>>,
+    pub client: Client<HttpConnector, Full<Bytes>>,
     gateway: Process,
     server: Option<Process>,
 }
@@ -323,9 +330,11 @@ impl Stand {
         kubeconfig: Option<&std::path::Path>,
         extra: &Extra,
     ) -> Self {
-        let (port, admin) = (free_port(), free_port());
-        if kubeconfig.is_none() {
-            std::fs::write(folder.path().join("access.json"), world.json()).unwrap();
+        let port = world.port.unwrap_or_else(free_port);
+        let admin = free_port();
+        let mounted = world.mounted.take();
+        if let Some(text) = mounted.or_else(|| kubeconfig.is_none().then(|| world.json())) {
+            std::fs::write(folder.path().join("access.json"), text).unwrap();
         }
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let admin = SocketAddr::from(([127, 0, 0, 1], admin));
@@ -340,7 +349,8 @@ impl Stand {
         }
         let mut child = command
             .args(["--namespace", &world.settings.namespace, "--server", SERVER])
-            .args(["--log-format", "text", "--drain-seconds", "0"])
+            .args(["--log-format", "text"])
+            .env("MCP_GATEWAY_DRAIN_SECONDS", "0")
             .args(&world.flags)
             .arg("--listen")
             .arg(address.to_string())
@@ -392,6 +402,11 @@ impl Stand {
         std::fs::write(self.folder.path().join("access.json"), text).unwrap();
     }
 
+    /// Takes the bundle's file away.
+    pub fn lose_bundle(&self) {
+        std::fs::remove_file(self.folder.path().join("access.json")).unwrap();
+    }
+
     pub async fn send(
         &self,
         method: Method,
@@ -429,6 +444,12 @@ impl Stand {
             .await
     }
 
+    /// Sends a request that is none of MCP.
+    pub async fn raw(&self, request: http::request::Builder, body: &'static str) -> Reply {
+        let request = request.body(Full::new(Bytes::from(body))).unwrap();
+        whole(self.client.request(request).await.unwrap()).await
+    }
+
     /// Posts as the holder of the token `mcps_<who>`.
     pub async fn post(&self, who: &str, headers: &[(&str, &str)], body: &str) -> Reply {
         let token = format!("Bearer mcps_{who}");
@@ -452,6 +473,14 @@ impl Stand {
         }
         let request = request.body(Full::default()).unwrap();
         whole(self.client.request(request).await.unwrap()).await
+    }
+
+    /// The reason of the answer to a message, if anybody listens.
+    pub async fn try_post(&self, who: &str, body: &str) -> Option<String> {
+        let token = format!("Bearer mcps_{who}");
+        let headers = [("authorization", token.as_str())];
+        let response = self.try_send(Method::POST, &headers, body).await.ok()?;
+        Some(whole(response).await.reason())
     }
 
     /// Initialises a legacy session.
@@ -568,9 +597,21 @@ impl Stand {
     pub fn pid(&self) -> u32 {
         self.gateway.0.id()
     }
+
+    /// Sends the gateway a SIGTERM, without waiting for its end.
+    pub fn signal(&self) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// How the gateway ended, if it did.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.gateway.0.try_wait().unwrap()
+    }
 }
 
-fn serve_everything(path: &std::path::Path, port: u16, folder: &tempfile::TempDir) -> Process {
+pub fn serve_everything(path: &std::path::Path, port: u16, folder: &tempfile::TempDir) -> Process {
     run_everything(path, "streamableHttp", port, folder)
 }
 

@@ -12,6 +12,7 @@ use kube::core::Resource as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::build::{self, Prepared};
+use super::session_key;
 use super::validate::Valid;
 use crate::apply::{Error, Owner, ensure, remove};
 use crate::context::Context;
@@ -74,6 +75,7 @@ pub(super) async fn apply(
         Some(wanted) => drop(ensure(context, &caches.role_bindings, owner, wanted).await?),
         None => remove(context, &caches.role_bindings, owner, &gateway).await?,
     }
+    session_key::ensure(context, valid).await;
     // Before the pods: they are never reachable without it.
     ensure(context, &caches.network_policies, owner, network_policy).await?;
     let service = ensure(context, &caches.services, owner, service).await?;

@@ -5,6 +5,7 @@
 
 mod applied;
 pub mod build;
+pub mod session_key;
 mod status;
 pub mod validate;
 

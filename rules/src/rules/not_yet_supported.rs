@@ -40,9 +40,6 @@ fn check(context: &Context<'_>, report: &mut Report) {
         }
     }
     if let Some((spec, effective)) = context.server() {
-        if spec.session.as_ref().is_some_and(|session| session.idle_timeout.is_some()) {
-            refuse("spec.session.idleTimeout", report);
-        }
         words(context, report);
         for (index, tool) in spec.tools.iter().enumerate() {
             if !tool.scopes.is_empty() && effective.auth.mode != AuthMode::OAuth {

@@ -7,11 +7,11 @@ use k8s_openapi::api::apps::v1::{
 };
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapProjection, ConfigMapVolumeSource, Container, ContainerPort,
-    DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar, HTTPGetAction,
-    KeyToPath, LocalObjectReference, ObjectFieldSelector, PodSecurityContext, PodSpec,
-    PodTemplateSpec, Probe, ProjectedVolumeSource, ResourceRequirements, SeccompProfile,
-    SecurityContext, ServiceAccountTokenProjection, TCPSocketAction, TopologySpreadConstraint,
-    Volume, VolumeMount, VolumeProjection,
+    DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar, EnvVarSource,
+    HTTPGetAction, KeyToPath, LocalObjectReference, ObjectFieldSelector, PodSecurityContext,
+    PodSpec, PodTemplateSpec, Probe, ProjectedVolumeSource, ResourceRequirements, SeccompProfile,
+    SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection, TCPSocketAction,
+    TopologySpreadConstraint, Volume, VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -24,6 +24,7 @@ use super::{Valid, account, labels, metadata, outside, selector, stdio, upstream
 const USER: i64 = 65_532;
 const BUNDLE_VOLUME: &str = "kubectl-mcp-access";
 const TOKEN_VOLUME: &str = "kubectl-mcp-token";
+const SESSION_KEY_VOLUME: &str = "kubectl-mcp-session-key";
 const TMP_VOLUME: &str = "kubectl-mcp-tmp";
 /// The kubelet renews the token at 80 % of this.
 const TOKEN_SECONDS: i64 = 3600;
@@ -98,6 +99,7 @@ fn pod(valid: &Valid) -> PodSpec {
         volumes.extend(upstream::volumes(valid));
         volumes.push(bundle_volume(&effective.name));
         volumes.extend(outside::volumes(valid));
+        volumes.push(session_key_volume(&effective.name));
     }
     if gateway || spec.server_token == Some(true) {
         volumes.push(token_volume());
@@ -222,6 +224,7 @@ fn gateway(valid: &Valid) -> Container {
     let flag = |name: &str, value: String| format!("--{name}={value}");
     let mut mounts = vec![
         mount(BUNDLE_VOLUME, names::BUNDLE_MOUNT, true),
+        mount(SESSION_KEY_VOLUME, names::SESSION_KEY_MOUNT, true),
         mount(TOKEN_VOLUME, names::TOKEN_MOUNT, true),
     ];
     let upstream = if effective.transport == Transport::Stdio {
@@ -249,6 +252,7 @@ fn gateway(valid: &Valid) -> Container {
         name: names::GATEWAY_CONTAINER.to_owned(),
         image: Some(valid.gateway_image.clone()),
         args: Some(args),
+        env: Some(vec![pod_ip()]),
         ports: Some(vec![
             container_port("http", effective.gateway.port),
             container_port("admin", names::GATEWAY_ADMIN_PORT),
@@ -347,6 +351,44 @@ fn bundle_volume(server: &str) -> Volume {
             ..ConfigMapVolumeSource::default()
         }),
         ..Volume::default()
+    }
+}
+
+/// Only the key and the one before it. Optional: without it, MCP sessions end with the process.
+fn session_key_volume(server: &str) -> Volume {
+    let keys = [names::SESSION_KEY, names::PREVIOUS_SESSION_KEY];
+    Volume {
+        name: SESSION_KEY_VOLUME.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(names::upstream_secret(server)),
+            items: Some(keys.map(file).to_vec()),
+            optional: Some(true),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+fn file(key: &str) -> KeyToPath {
+    KeyToPath {
+        key: key.to_owned(),
+        path: key.to_owned(),
+        mode: None,
+    }
+}
+
+/// Where the other gateways of the server find this one.
+fn pod_ip() -> EnvVar {
+    EnvVar {
+        name: "MCP_GATEWAY_POD_IP".to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                field_path: "status.podIP".to_owned(),
+                api_version: None,
+            }),
+            ..EnvVarSource::default()
+        }),
     }
 }
 

@@ -6,6 +6,7 @@ mod ingress;
 mod network_policy;
 mod outside;
 mod rbac;
+mod secret;
 mod service;
 mod stdio;
 mod upstream;
@@ -20,6 +21,7 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::ObjectMeta;
 
 pub use access::config_map;
+pub use secret::secret;
 
 use super::validate::Valid;
 

@@ -19,6 +19,7 @@ pub(super) fn network_policy(valid: &Valid) -> NetworkPolicy {
         let policy = valid.server.spec.network_policy.as_ref()?;
         policy.ingress_from.clone()
     });
+    let from = from.map(|peers| with_own_pods(valid, peers));
     let mut ingress = vec![NetworkPolicyIngressRule {
         from,
         ports: Some(vec![port(entry_port(valid))]),
@@ -73,6 +74,20 @@ fn whole(cidr: &str) -> String {
         Ok(IpAddr::V6(address)) => format!("{address}/128"),
         Err(_) => cidr.to_owned(),
     }
+}
+
+/// The gateways of one server hand each other requests of MCP sessions, whoever else may call. No peers is everybody.
+fn with_own_pods(valid: &Valid, mut peers: Vec<NetworkPolicyPeer>) -> Vec<NetworkPolicyPeer> {
+    if valid.effective.gateway.enabled && !peers.is_empty() {
+        peers.push(NetworkPolicyPeer {
+            pod_selector: Some(LabelSelector {
+                match_labels: Some(selector(&valid.effective.name)),
+                ..LabelSelector::default()
+            }),
+            ..NetworkPolicyPeer::default()
+        });
+    }
+    peers
 }
 
 fn port(number: u16) -> NetworkPolicyPort {

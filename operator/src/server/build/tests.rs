@@ -169,6 +169,55 @@ fn only_the_gateway_gets_a_token_unless_the_server_asks_for_one() {
 }
 
 #[test]
+fn only_the_gateway_gets_the_key_of_the_sessions() {
+    let mut spec = minimal();
+    spec["serverToken"] = json!(true);
+    let valid = valid(&spec);
+    let secret = secret(&valid, [7; names::SESSION_KEY_BYTES]);
+    assert_eq!(
+        secret.metadata.name.as_deref(),
+        Some(names::upstream_secret("weather").as_str())
+    );
+    assert_eq!(
+        secret.data.unwrap()[names::SESSION_KEY].0,
+        [7; names::SESSION_KEY_BYTES]
+    );
+    assert_eq!(secret.metadata.owner_references.unwrap().len(), 1);
+    let pod = build(&valid)
+        .deployment
+        .spec
+        .unwrap()
+        .template
+        .spec
+        .unwrap();
+    let with_key: Vec<_> = pod
+        .containers
+        .iter()
+        .filter(|c| {
+            let mut mounts = c.volume_mounts.iter().flatten();
+            mounts.any(|m| m.mount_path == names::SESSION_KEY_MOUNT)
+        })
+        .map(|c| c.name.as_str())
+        .collect();
+    assert_eq!(with_key, [names::GATEWAY_CONTAINER]);
+}
+
+#[test]
+fn whoever_may_call_the_servers_own_pods_may_too() {
+    let peers = |from: Value| {
+        let mut spec = minimal();
+        spec["networkPolicy"] = json!({ "ingressFrom": from });
+        let policy = build(&valid(&spec)).network_policy.spec.unwrap();
+        serde_json::to_value(&policy.ingress.unwrap()[0].from).unwrap()
+    };
+    let one = json!({"namespaceSelector": {"matchLabels": {"team": "a"}}});
+    let own = json!({"podSelector": {"matchLabels": {
+        "app.kubernetes.io/managed-by": "kubectl-mcp-operator", "kubectl-mcp.dev/server": "weather"}}});
+    assert_eq!(peers(json!([one])), json!([one, own]));
+    assert_eq!(peers(json!([])), json!([]), "no peers is everybody");
+}
+
+#[test]
 fn a_spec_that_names_our_volumes_gets_none_of_them() {
     let mut spec = minimal();
     spec["volumes"] =
@@ -198,6 +247,7 @@ fn a_spec_that_names_our_volumes_gets_none_of_them() {
             "cache",
             "kubectl-mcp-tmp",
             "kubectl-mcp-access",
+            "kubectl-mcp-session-key",
             "kubectl-mcp-token"
         ]
     );
