@@ -340,7 +340,7 @@ fn a_server_elsewhere_has_nothing_that_runs_here() {
         assert!(judged(url(), beside.clone()).is_empty(), "{beside}");
     }
     assert!(judged(service(), json!({"path": "/sse", "transport": "sse"})).is_empty());
-    let itself = json!({"service": {"name": "weather", "port": 80}});
+    let itself = json!({"service": {"name": "new", "port": 80}});
     assert_eq!(judged(itself, json!({})), refused("remote.service.name"));
 }
 
