@@ -15,7 +15,7 @@ use crate::exchange::{Exchange, Step, refuse};
 use crate::filter::{self, Filtered};
 use crate::identity::Known;
 use crate::message::{Message, Texts};
-use crate::pipeline::{Gateway, check_item, no_agreement};
+use crate::pipeline::{Gateway, check_item, check_scopes, no_agreement};
 use crate::policy::View;
 use crate::protocol::code;
 use crate::viewer::pin_fault;
@@ -61,7 +61,9 @@ pub(crate) fn check_task(
         ));
     };
     let judge = view.judge(&known.caller, Timestamp::now());
-    check_item(exchange, &judge, &Item::Tool(&tool))
+    let item = Item::Tool(&tool);
+    check_item(exchange, &judge, &item)?;
+    check_scopes(known, &[item], view)
 }
 
 /// Headers that repeat arguments of a call, as the tool's own schema says.

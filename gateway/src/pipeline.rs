@@ -595,7 +595,12 @@ fn check_access(
             named::check_pin(gateway, exchange, view, tool)?;
         }
     }
-    match identity::lacking_scopes(known, &items, view) {
+    check_scopes(known, &items, view)
+}
+
+/// The scopes that the tools among `items` ask for.
+pub(crate) fn check_scopes(known: &Known, items: &[Item<'_>], view: &View) -> Step<()> {
+    match identity::lacking_scopes(known, items, view) {
         Some(answer) => refuse(answer),
         None => Ok(()),
     }
