@@ -136,7 +136,7 @@ async fn a_tool_that_the_server_lists_no_more_or_twice_is_drifted() {
         vec![tool("echo", APPROVED), tool("echo", POISONED)],
         vec![tool("echo", APPROVED), tool("echo", APPROVED)],
     ] {
-        let server = Scripted::start(true).await;
+        let server = Scripted::start(false).await;
         server.tools(&tools);
         let world = world(PinMode::Enforce, &[hash(APPROVED)]);
         let stand = Stand::in_front_of(world, server.port).listening().await;
