@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 
 use crate::audit::Record;
 use crate::headers;
-use crate::limits::bucket::hex;
 use crate::losses::Losses;
 use crate::metrics::{Delivery, Metrics};
 use crate::protocol::Method;
 use crate::ship::{self, Outbox, Parcel, Shipper};
+use access::hex;
 
 /// `traceparent`
 pub const PARENT: HeaderName = HeaderName::from_static("traceparent");

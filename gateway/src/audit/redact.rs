@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::Record;
-use crate::limits::bucket::hex;
+use access::hex;
 
 /// What stands in the place of a field.
 const REDACTED: &str = "redacted";

@@ -37,7 +37,7 @@ impl Rate {
                 let definition = Sha256::digest(format!("{entry:?}").as_bytes());
                 Self {
                     quota: Quota::of(entry),
-                    key: format!("{slot}:{}", hex(&definition[..8])),
+                    key: format!("{slot}:{}", access::hex(&definition[..8])),
                     entry: entry.clone(),
                 }
             })
@@ -70,15 +70,6 @@ impl Quota {
     pub fn charge(self, full: f64, now: f64) -> f64 {
         full.max(now) + self.interval
     }
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        use std::fmt::Write as _;
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

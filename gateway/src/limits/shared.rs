@@ -18,9 +18,9 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
 use super::Call;
-use super::bucket::hex;
 use crate::metrics::Metrics;
 use crate::policy::View;
+use access::hex;
 
 /// How long connecting may take, and the answer to the script's first loading.
 const CONNECT: Duration = Duration::from_secs(2);
