@@ -130,7 +130,7 @@ impl Finish {
         if let Some(span) = self.span {
             span.end(&self.record, took);
         }
-        self.audit.send(self.record, self.sink);
+        self.audit.send(&self.record, self.sink);
     }
 }
 

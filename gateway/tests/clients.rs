@@ -1,5 +1,10 @@
 //! Real SDK clients in front of the gateway: a denial reaches the person who asked, and the client's session lives on.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy knows only test functions as tests"
+)]
 #![allow(missing_docs, reason = "a test")]
 #![allow(
     clippy::unwrap_used,

@@ -1,6 +1,10 @@
 //! Servers elsewhere: TLS, credentials, and what a server may not make the gateway do.
 
 #![allow(missing_docs, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy knows only test functions as tests"
+)]
 
 mod support;
 

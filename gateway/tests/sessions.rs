@@ -193,7 +193,7 @@ async fn the_session_of_a_pod_that_is_gone_is_unknown_and_a_stranger_at_its_addr
     let ear = Arc::clone(&heard);
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let mut buffer = [0; 65536];
+        let mut buffer = vec![0; 65536];
         while !ear.lock().unwrap().windows(4).any(|w| w == b"\r\n\r\n") {
             let read = stream.read(&mut buffer).unwrap();
             ear.lock().unwrap().extend(&buffer[..read]);

@@ -1,5 +1,10 @@
 //! The gateway in front of stdio servers that nobody here wrote, of both eras, run by `mcp-gateway exec`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy knows only test functions as tests"
+)]
 #![allow(missing_docs, reason = "a test")]
 
 mod support;

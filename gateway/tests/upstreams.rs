@@ -1,5 +1,10 @@
 //! Servers that speak another transport or another era than their callers: all of them real.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy knows only test functions as tests"
+)]
 #![allow(missing_docs, reason = "a test")]
 #![allow(clippy::print_stdout, reason = "a test says what it leaves out")]
 

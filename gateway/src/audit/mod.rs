@@ -130,11 +130,11 @@ impl Audit {
     }
 
     /// Hands a record in, without waiting.
-    pub fn send(&self, record: Record, sink: AuditSink) {
+    pub fn send(&self, record: &Record, sink: AuditSink) {
         match sink {
-            AuditSink::Stdout => self.lines.send(&record),
+            AuditSink::Stdout => self.lines.send(record),
             AuditSink::Http => {
-                if let Ok(line) = serde_json::to_vec(&record) {
+                if let Ok(line) = serde_json::to_vec(record) {
                     self.outbox.send(line);
                 }
             }

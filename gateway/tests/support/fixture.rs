@@ -218,8 +218,9 @@ pub async fn until_held(fixture: &Fixture) {
 
 /// Revokes every session.
 pub fn revoke(stand: &mut Stand) {
-    let sessions = &mut stand.world.sessions;
-    sessions.iter_mut().for_each(|s| s.spec.revoked = true);
+    for session in &mut stand.world.sessions {
+        session.spec.revoked = true;
+    }
     stand.publish();
 }
 

@@ -159,7 +159,8 @@ mod tests {
         }
     }
 
-    fn pinned(pin: Option<Pins>, add: bool) -> Option<Option<Pins>> {
+    /// The pin that the tool has afterwards; `None` if nothing changed.
+    fn pinned(pin: Option<Pins>, add: bool) -> Option<Pins> {
         let mut tools = [Tool {
             name: "echo".to_owned(),
             pin,
@@ -167,7 +168,7 @@ mod tests {
         }];
         let row = row(Some("b"), true, &[]);
         let changed = !pin_all(&mut tools, &row, add).is_empty();
-        changed.then(|| tools[0].pin.clone())
+        tools[0].pin.clone().filter(|_| changed)
     }
 
     fn pin_all<'r>(tools: &mut [Tool], row: &'r Row, add: bool) -> Vec<&'r Row> {
@@ -178,13 +179,13 @@ mod tests {
     fn a_pin_replaces_what_was_approved_unless_it_is_added() {
         let one = |pin: &str| Some(Pins::One(pin.to_owned()));
         let many = |pins: [&str; 2]| Some(Pins::Many(pins.map(str::to_owned).into()));
-        assert_eq!(pinned(None, false), Some(one("b")));
-        assert_eq!(pinned(None, true), Some(one("b")));
-        assert_eq!(pinned(one("a"), false), Some(one("b")));
-        assert_eq!(pinned(one("a"), true), Some(many(["a", "b"])));
+        assert_eq!(pinned(None, false), one("b"));
+        assert_eq!(pinned(None, true), one("b"));
+        assert_eq!(pinned(one("a"), false), one("b"));
+        assert_eq!(pinned(one("a"), true), many(["a", "b"]));
         assert_eq!(pinned(one("b"), false), None);
         assert_eq!(pinned(many(["a", "b"]), true), None);
-        assert_eq!(pinned(many(["a", "b"]), false), Some(one("b")));
+        assert_eq!(pinned(many(["a", "b"]), false), one("b"));
     }
 
     #[test]
