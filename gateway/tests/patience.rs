@@ -32,11 +32,8 @@ async fn an_idle_session_is_deleted_at_the_server_and_one_in_use_is_not() {
         stand.initialize("alice").await,
     ];
     let stream = listening(&stand, &used).await;
-    // The gateway's own session, of its handshake, is deleted too.
     stand
-        .until("the server is told", || async {
-            fixture.deleted.lock().unwrap().len() >= 2
-        })
+        .until("the server is told", || async { deleted(&fixture) == 1 })
         .await;
     let header = [("mcp-session-id", idle.as_str())];
     let reply = stand.post("alice", &header, LIST).await;
@@ -49,9 +46,7 @@ async fn an_idle_session_is_deleted_at_the_server_and_one_in_use_is_not() {
     assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
     drop(stream);
     stand
-        .until("the other one too", || async {
-            fixture.deleted.lock().unwrap().len() >= 3
-        })
+        .until("the other one too", || async { deleted(&fixture) == 2 })
         .await;
 }
 

@@ -27,7 +27,7 @@ use super::{Reply, Stand, World, whole};
 pub struct Fixture {
     sessions: Mutex<HashSet<String>>,
     /// What was deleted, in order.
-    pub deleted: Mutex<Vec<String>>,
+    deleted: Mutex<Vec<String>>,
     /// Answers that the test has let go.
     pub released: Semaphore,
     /// Calls of `hold` that have begun.
@@ -79,7 +79,8 @@ async fn message(fixture: &Fixture, message: Value) -> Response {
         ("initialize", _) => {
             let mut sessions = fixture.sessions.lock().unwrap();
             let ended = fixture.deleted.lock().unwrap().len();
-            let new = format!("session-{}", sessions.len() + ended);
+            let client = params["clientInfo"]["name"].as_str().unwrap();
+            let new = format!("{client}-{}", sessions.len() + ended);
             sessions.insert(new.clone());
             let hello = json!({ "protocolVersion": "2025-11-25", "capabilities": { "tools": {} },
                                 "serverInfo": { "name": "fixture", "version": "1" } });
@@ -214,6 +215,12 @@ pub async fn rest(response: http::Response<Incoming>) -> String {
 pub async fn until_held(fixture: &Fixture) {
     let held = tokio::time::timeout(PATIENCE, fixture.held.acquire());
     held.await.expect("the call begins").unwrap().forget();
+}
+
+/// How many sessions of callers, not of the gateway itself, were deleted.
+pub fn deleted(fixture: &Fixture) -> usize {
+    let deleted = fixture.deleted.lock().unwrap();
+    deleted.iter().filter(|id| id.starts_with("test-")).count()
 }
 
 /// Revokes every session.
