@@ -8,8 +8,10 @@
 #![allow(missing_docs, reason = "a test")]
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "clippy knows only test functions as tests"
 )]
+#![allow(clippy::large_futures, reason = "nobody counts the bytes of a test")]
 
 mod sdk;
 mod support;

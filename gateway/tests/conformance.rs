@@ -6,6 +6,7 @@
     clippy::print_stdout,
     reason = "clippy knows only test functions as tests"
 )]
+#![allow(clippy::large_futures, reason = "nobody counts the bytes of a test")]
 
 mod sdk;
 mod support;
@@ -63,6 +64,10 @@ async fn suite(parts: &Parts, url: &str, requirements: &str) -> Run {
         let name = entry.file_name().into_string().unwrap();
         // server-SCENARIO-2026-01-31T23-59-59-999Z
         let scenario = &name["server-".len()..name.len() - "-2026-01-31T23-59-59-999Z".len()];
+        // The gateway knows tasks, our server does not: what passes there is how each refuses them.
+        if scenario.starts_with("tasks-") {
+            continue;
+        }
         let checks = std::fs::read(entry.path().join("checks.json")).unwrap();
         let checks: Vec<Value> = serde_json::from_slice(&checks).unwrap();
         for check in checks.iter().filter(|check| check["status"] == "SUCCESS") {
@@ -153,7 +158,7 @@ async fn every_check_for_2025_11_25_passes_through_the_gateway() {
 
 #[tokio::test]
 async fn every_check_for_2026_07_28_passes_through_the_gateway() {
-    over_http("2026-07-28", 155).await;
+    over_http("2026-07-28", 143).await;
 }
 
 #[tokio::test]
@@ -163,5 +168,5 @@ async fn every_check_for_2025_11_25_passes_through_the_bridge() {
 
 #[tokio::test]
 async fn every_check_for_2026_07_28_passes_through_the_bridge() {
-    over_stdio("2026-07-28", 155).await;
+    over_stdio("2026-07-28", 143).await;
 }

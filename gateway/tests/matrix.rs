@@ -7,6 +7,7 @@
     clippy::print_stdout,
     reason = "clippy knows only test functions as tests"
 )]
+#![allow(clippy::large_futures, reason = "nobody counts the bytes of a test")]
 
 mod sdk;
 mod support;
