@@ -22,9 +22,8 @@ const SERVER_WORDS: [(&str, &[&str]); 1] = [
 ];
 /// Fields of other kinds that this version does not act upon.
 const SESSION_FIELDS: [&str; 1] = ["upstreamTokenSecretRef"];
-const POLICY_FIELDS: [&str; 5] = [
-    "registry.credentialsSecretRef", "registry.mirror", "images.catalogOnly", "images.catalogs", "egress",
-];
+const POLICY_FIELDS: [&str; 4] =
+    ["registry.credentialsSecretRef", "registry.mirror", "images.catalogOnly", "images.catalogs"];
 
 fn check(context: &Context<'_>, report: &mut Report) {
     let fields: &[&str] = match context.kind {
