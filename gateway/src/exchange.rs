@@ -22,6 +22,15 @@ use crate::pipeline::Gateway;
 use crate::policy::View;
 use crate::trace::{Context, Span};
 
+/// The longest method or name in an audit line, in bytes. A caller's text can be as long as the body; a line that long
+/// would take the room of everybody's.
+const LONGEST: usize = 1024;
+
+/// The beginning of a text, as much of it as an audit line has room for.
+fn shortened(text: &str) -> String {
+    text[..text.floor_char_boundary(LONGEST)].to_owned()
+}
+
 /// The answer of a step that refuses, with the id that it answers.
 pub(crate) struct Refusal {
     pub(crate) answer: Answer,
@@ -121,15 +130,14 @@ impl Exchange {
     }
 
     pub(crate) fn message(&mut self, message: &Message, body: &[u8]) {
-        // A method can be as long as the body; the line need not.
         let method = if message.kind == Kind::Response {
             "response"
         } else {
             &message.method
         };
-        let end = (0..=method.len().min(256)).rfind(|end| method.is_char_boundary(*end));
-        self.record.method = end.map(|end| method[..end].to_owned());
-        self.record.name = message.name.clone().or_else(|| message.uri.clone());
+        self.record.method = Some(shortened(method));
+        let name = message.name.as_deref().or(message.uri.as_deref());
+        self.record.name = name.map(shortened);
         self.record.arguments_sha256 =
             message
                 .arguments
@@ -163,7 +171,7 @@ impl Exchange {
             (true, false) => Decision::Allow,
         };
         self.decide(decision, verdict.reason);
-        self.record.name = Some(item.name().to_owned());
+        self.record.name = Some(shortened(item.name()));
         self.record.grant.clone_from(&verdict.grant);
         self.record.trust = verdict.trust;
     }

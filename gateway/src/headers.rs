@@ -213,7 +213,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// Credentials, addresses and internals of the caller's side that the server never sees. `Accept-Encoding` too:
 /// a compressed list could not be filtered.
-const CALLERS_OWN: [HeaderName; 9] = [
+const CALLERS_OWN: [HeaderName; 18] = [
     header::AUTHORIZATION,
     header::PROXY_AUTHORIZATION,
     header::COOKIE,
@@ -222,14 +222,29 @@ const CALLERS_OWN: [HeaderName; 9] = [
     header::EXPECT,
     header::ACCEPT_ENCODING,
     header::FORWARDED,
+    header::VIA,
     HeaderName::from_static("x-method-override"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("x-cluster-client-ip"),
+    HeaderName::from_static("x-envoy-external-address"),
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
+    HeaderName::from_static("remote-user"),
+    HeaderName::from_static("x-ms-client-principal"),
 ];
 
-/// The last three let some servers do something else than the request line says.
-const CALLERS_OWN_PREFIXES: [&str; 9] = [
+/// What proxies say of who calls and from where, and at the end what lets some servers do something else than the request
+/// line says.
+const CALLERS_OWN_PREFIXES: [&str; 14] = [
     "x-kubectl-mcp-",
     "x-forwarded-",
     "x-remote-",
+    "x-auth-request-",
+    "x-goog-authenticated-user-",
+    "x-ms-client-principal-",
+    "x-amzn-oidc-",
+    "ssl-client-",
     "impersonate-",
     "sec-",
     "access-control-",

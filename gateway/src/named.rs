@@ -63,6 +63,10 @@ pub(crate) fn check_task(
     let judge = view.judge(&known.caller, Timestamp::now());
     let item = Item::Tool(&tool);
     check_item(exchange, &judge, &item)?;
+    // Whatever became of the tool, what it does may be stopped.
+    if message.method != "tasks/cancel" {
+        check_pin(gateway, exchange, view, &tool)?;
+    }
     check_scopes(known, &[item], view)
 }
 

@@ -6,7 +6,7 @@
 //! One exception: a token that came through the API server's service proxy brings that proxy's `Host`. There, identity
 //! is asked in the place of `Host`, before the path: who has neither gets no further.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use access::{Item, Judge, Reason};
@@ -215,6 +215,13 @@ async fn identified(
     peer: IpAddr,
     view: &View,
 ) -> Step<Known> {
+    // The server itself runs in this pod, and may call by the pod's address as well as over loopback.
+    let own = gateway.sealer.own().is_some_and(|own| own.ip() == peer);
+    let peer = if own {
+        IpAddr::V4(Ipv4Addr::LOCALHOST)
+    } else {
+        peer
+    };
     identity::identify(&gateway.memory, headers, peer, view, Timestamp::now())
         .await
         .or_else(|error| refuse(identity::refusal(&error, view)))

@@ -55,6 +55,7 @@ impl Answering {
         };
         if let Some(session) = self.session.clone() {
             let (stream, receiver) = session.open();
+            self.inflight.goes_on(stream);
             tokio::spawn(self.into_session(session, stream, message));
             events(receiver)
         } else {

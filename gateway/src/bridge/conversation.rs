@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
@@ -15,9 +15,21 @@ use super::pool::Place;
 use super::session::Session;
 use super::wire::{self, Message, Outcome};
 use crate::protocol::Era;
+use crate::upstream;
 
 /// Messages that may wait for one caller. One that reads more slowly than the server writes loses its answer.
 const WAITING: usize = 1024;
+/// How long the server may work for a caller that is gone before that keeps its process no more: a client whose
+/// connection broke is back by then.
+const GONE: Duration = Duration::from_secs(60);
+/// After how long a request of a caller that is gone counts as lost: how long any may take by default.
+const LOST: Duration = Duration::from_secs(600);
+/// Most requests of one principal that may wait without him. Those that he waits for are limited before they come here.
+const ABANDONED: usize = 64;
+/// How long the server may take to answer the bridge itself: longer than what the pool allows for its first questions.
+const ASK: Duration = Duration::from_secs(120);
+/// Longest progress token in bytes; clients use numbers and UUIDs. With a longer one, the caller hears of no progress.
+const TOKEN: usize = 1024;
 
 /// What the server said when the conversation began.
 #[derive(Debug)]
@@ -67,6 +79,23 @@ pub(super) struct Pending {
     /// Whether the caller wants log messages.
     pub(super) logs: bool,
     pub(super) to: mpsc::Sender<Part>,
+    /// The stream of the session on which the answer goes, once it does.
+    stream: Option<u64>,
+    since: Instant,
+}
+
+impl Pending {
+    /// Whether nobody is connected for the answer. The client of a session may still come back for it.
+    fn is_abandoned(&self) -> bool {
+        let unheard =
+            |session: &Arc<Session>| self.stream.is_some_and(|n| !session.is_connected(n));
+        self.to.is_closed() || self.session.as_ref().is_some_and(unheard)
+    }
+
+    /// Whether nobody is connected for the answer after that time.
+    fn is_abandoned_for(&self, time: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= time && self.is_abandoned()
+    }
 }
 
 /// A modern caller that listens to a legacy server.
@@ -116,6 +145,13 @@ impl Inflight {
     /// What comes next; `None` if nothing more does.
     pub(super) async fn next(&mut self) -> Option<Part> {
         self.parts.recv().await
+    }
+
+    /// Notes that the answer goes on this stream of the caller's session.
+    pub(super) fn goes_on(&self, stream: u64) {
+        if let Some(pending) = held(&self.conversation.state).pending.get_mut(&self.number) {
+            pending.stream = Some(stream);
+        }
     }
 }
 
@@ -209,11 +245,31 @@ impl Conversation {
 
     /// Whether nobody waits or listens.
     pub(super) fn is_quiet(&self) -> bool {
+        self.is_quiet_at(Instant::now())
+    }
+
+    fn is_quiet_at(&self, now: Instant) -> bool {
         let state = held(&self.state);
         let mut sessions = state.sessions.iter().filter_map(Weak::upgrade);
-        state.pending.is_empty()
+        let mut pending = state.pending.values();
+        pending.all(|p| p.is_abandoned_for(GONE, now))
             && state.listeners.is_empty()
             && !sessions.any(|session| session.is_listening())
+    }
+
+    /// Gives up the requests that count as lost.
+    pub(super) fn cancel_lost(&self, now: Instant) {
+        let lost: Vec<u64> = {
+            let state = held(&self.state);
+            let lost = state.pending.iter();
+            lost.filter(|(_, p)| p.is_abandoned_for(LOST, now))
+                .map(|(number, _)| *number)
+                .collect()
+        };
+        for number in lost {
+            tracing::debug!("a request is given up for which nobody waits");
+            self.cancel(number, None);
+        }
     }
 
     /// Whether nobody would miss it: it is quiet, and no session's.
@@ -239,14 +295,17 @@ impl Conversation {
     }
 
     /// Sends a request of a caller.
+    ///
+    /// # Errors
+    /// When the caller has left too many requests behind.
     pub(super) async fn request(
         self: &Arc<Self>,
         method: &str,
         params: Option<&str>,
         caller: Caller,
-    ) -> Inflight {
+    ) -> Result<Inflight, upstream::Error> {
         let (to, parts) = mpsc::channel(WAITING);
-        let token = wire::meta(params, "progressToken");
+        let token = wire::meta(params, "progressToken").filter(|token| token.len() <= TOKEN);
         let cancels = caller.session.is_none();
         let pending = Pending {
             id: caller.id,
@@ -254,10 +313,21 @@ impl Conversation {
             session: caller.session,
             logs: caller.logs,
             to,
+            stream: None,
+            since: Instant::now(),
         };
         let has_token = pending.token.is_some();
         let number = {
             let mut state = held(&self.state);
+            if let Some(session) = &pending.session {
+                let of = |p: &&Pending| {
+                    let whose = p.session.as_ref().map(|s| &s.principal);
+                    whose == Some(&session.principal) && p.is_abandoned()
+                };
+                if state.pending.values().filter(of).count() >= ABANDONED {
+                    return Err(upstream::Error::Busy);
+                }
+            }
             let number = state.next;
             state.next += 1;
             state.used = Instant::now();
@@ -278,10 +348,10 @@ impl Conversation {
         let params = mapped.as_deref().or(params);
         let id = id.as_str();
         self.write(&Message::Request { id, method, params }).await;
-        inflight
+        Ok(inflight)
     }
 
-    /// Asks the server in the bridge's own name. `None` if the conversation ended.
+    /// Asks the server in the bridge's own name. `None` if the conversation ended, or there is no answer in time.
     pub(super) async fn ask(
         self: &Arc<Self>,
         method: &str,
@@ -291,15 +361,18 @@ impl Conversation {
             id: "null".to_owned(),
             ..Caller::default()
         };
-        let mut inflight = self.request(method, params, caller).await;
-        loop {
-            match inflight.next().await? {
-                Part::Message(_) => {}
-                Part::Result(result) => return Some(Ok(result)),
-                Part::Error(error) => return Some(Err(error)),
-                Part::Cancelled => return None,
+        let answered = async {
+            let mut inflight = self.request(method, params, caller).await.ok()?;
+            loop {
+                match inflight.next().await? {
+                    Part::Message(_) => {}
+                    Part::Result(result) => return Some(Ok(result)),
+                    Part::Error(error) => return Some(Err(error)),
+                    Part::Cancelled => return None,
+                }
             }
-        }
+        };
+        tokio::time::timeout(ASK, answered).await.ok().flatten()
     }
 
     /// Sends a notification.
@@ -392,5 +465,94 @@ impl Conversation {
         if self.to_server.try_send(wire::bytes(message)).is_err() {
             tracing::debug!("the server does not take a message");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use tokio::sync::Semaphore;
+
+    use super::super::Draft;
+    use super::super::channel::Pipe;
+    use super::super::pool::{Key, Owner, Profile};
+    use super::*;
+
+    /// A conversation with a server that never answers, what it is told, and the end that keeps it from being over.
+    fn silent() -> (
+        Arc<Conversation>,
+        mpsc::Receiver<Bytes>,
+        mpsc::Sender<Bytes>,
+    ) {
+        let (to_server, told) = mpsc::channel(1024);
+        let (says, from_server) = mpsc::channel(1);
+        let pipe = Pipe {
+            to_server,
+            from_server,
+        };
+        let place = Place::new(&Arc::new(Semaphore::new(1)), Arc::new(AtomicUsize::new(0)));
+        (Conversation::start(0, pipe, false, place), told, says)
+    }
+
+    fn caller(principal: &str) -> Caller {
+        let key = Key {
+            owner: Owner::Principal(principal.to_owned()),
+            profile: Profile::Modern,
+        };
+        let draft = Draft {
+            params: "{}".to_owned(),
+            version: "2025-06-18".to_owned(),
+            capabilities: "{}".to_owned(),
+        };
+        Caller {
+            id: "1".to_owned(),
+            session: Some(Arc::new(Session::new(
+                principal.to_owned(),
+                principal,
+                key,
+                &draft,
+            ))),
+            logs: true,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_caller_is_gone_is_given_up() {
+        let (conversation, mut told, _says) = silent();
+        let alice = caller("alice");
+        let session = alice.session.clone().unwrap();
+        let inflight = conversation.request("x", None, alice).await.unwrap();
+        let (later, late) = (Instant::now() + GONE, Instant::now() + LOST);
+        assert!(!conversation.is_quiet_at(later), "the caller waits");
+        let (stream, receiver) = session.open();
+        inflight.goes_on(stream);
+        conversation.cancel_lost(late);
+        assert!(!conversation.is_quiet_at(late), "the caller listens");
+        drop(receiver);
+        assert!(!conversation.is_quiet());
+        assert!(conversation.is_quiet_at(Instant::now() + GONE));
+        assert!(told.try_recv().is_ok());
+        conversation.cancel_lost(Instant::now() + GONE);
+        assert!(told.try_recv().is_err(), "the client may come back");
+        conversation.cancel_lost(Instant::now() + LOST);
+        let cancelled = told.try_recv().unwrap();
+        let wanted =
+            br#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+        assert_eq!(&cancelled[..], wanted);
+        assert!(held(&conversation.state).pending.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_leaves_too_many_requests_behind_is_refused() {
+        let (conversation, _told, _says) = silent();
+        for _ in 0..ABANDONED {
+            let left = conversation.request("x", None, caller("alice")).await;
+            drop(left.unwrap());
+        }
+        let refused = conversation.request("x", None, caller("alice")).await;
+        assert!(matches!(refused, Err(upstream::Error::Busy)));
+        let bobs = conversation.request("x", None, caller("bob")).await;
+        assert!(bobs.is_ok());
     }
 }

@@ -7,7 +7,7 @@ use http::{Method as Verb, Response, StatusCode};
 
 use super::answering::{self, Answering};
 use super::conversation::{Caller, Conversation};
-use super::session::Session;
+use super::session::{INITIALIZE, SUBSCRIBED, Session, URI};
 use super::wire::{self, Message, Object};
 use super::{Bridge, Call, Draft, Error, translate};
 use crate::answer::Answer;
@@ -77,7 +77,7 @@ impl Bridge {
         };
         match message {
             Message::Request { id, method, params } => {
-                Ok(Box::pin(request(&conversation, &session, id, method, params)).await)
+                Box::pin(request(&conversation, &session, id, method, params)).await
             }
             Message::Notification { method, params } => {
                 notification(&conversation, &session, method, params).await;
@@ -97,6 +97,11 @@ impl Bridge {
 
     /// Begins a session.
     async fn begin(&self, principal: &str, id: &str, params: Option<&str>) -> Answered {
+        if params.is_some_and(|params| params.len() > INITIALIZE) {
+            let why = format!("params must not be longer than {INITIALIZE} bytes");
+            let error = wire::error(code::INVALID_PARAMS, &why);
+            return Ok(answering::error(Era::Legacy, id, &error));
+        }
         let Some(draft) = draft(params) else {
             let why = "params must have protocolVersion, a string, and capabilities, an object";
             let error = wire::error(code::INVALID_PARAMS, why);
@@ -137,11 +142,18 @@ impl Bridge {
             let told = Arc::clone(&conversation);
             tokio::spawn(async move {
                 if let Some(level) = level {
-                    told.ask("logging/setLevel", Some(&level)).await;
+                    let params = format!(r#"{{"level":"{level}"}}"#);
+                    if told.ask("logging/setLevel", Some(&params)).await.is_none() {
+                        return;
+                    }
                 }
                 for uri in uris {
                     let params = format!(r#"{{"uri":{}}}"#, wire::quoted(&uri));
-                    told.ask("resources/subscribe", Some(&params)).await;
+                    // A server that does not answer would be waited for with each resource.
+                    let answered = told.ask("resources/subscribe", Some(&params)).await;
+                    if answered.is_none() {
+                        return;
+                    }
                 }
             });
         }
@@ -156,7 +168,7 @@ async fn request(
     id: &str,
     method: &str,
     params: Option<&str>,
-) -> Response<UpstreamBody> {
+) -> Answered {
     let caller = Caller {
         id: id.to_owned(),
         session: Some(Arc::clone(session)),
@@ -165,21 +177,29 @@ async fn request(
     let modern = conversation.hello().era == Era::Modern;
     let inflight = if modern {
         match method {
-            "ping" => return answering::result(id, "{}"),
+            "ping" => return Ok(answering::result(id, "{}")),
             "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" => {
                 let error = wire::error(code::METHOD_NOT_FOUND, "the server does not offer this");
-                return answering::error(Era::Legacy, id, &error);
+                return Ok(answering::error(Era::Legacy, id, &error));
             }
             _ => {}
         }
         let params = translate::params_to_modern(params, &session.initialize);
-        conversation.request(method, Some(&params), caller).await
+        conversation.request(method, Some(&params), caller).await?
     } else {
         conversation.initialized(None).await;
-        if remembered(conversation, session, method, params) {
-            return answering::result(id, "{}");
+        match remembered(conversation, session, method, params) {
+            Remembered::Sent => {}
+            Remembered::All => return Ok(answering::result(id, "{}")),
+            Remembered::TooMuch => {
+                let why = format!(
+                    "a session may subscribe to {SUBSCRIBED} resources, with URIs of at most {URI} bytes"
+                );
+                let error = wire::error(code::INVALID_PARAMS, &why);
+                return Ok(answering::error(Era::Legacy, id, &error));
+            }
         }
-        conversation.request(method, params, caller).await
+        conversation.request(method, params, caller).await?
     };
     let answering = Answering {
         inflight,
@@ -188,31 +208,45 @@ async fn request(
         session: Some(Arc::clone(session)),
         turn: modern.then(|| Box::new(translate::outcome_to_legacy) as answering::Turn),
     };
-    answering.respond().await
+    Ok(answering.respond().await)
 }
 
-/// Remembers what a session wants to hear of. Whether that is all: a resource that others still want to hear of must
-/// not be unsubscribed from.
+/// What becomes of a request after what it wishes was remembered.
+enum Remembered {
+    /// The server gets it.
+    Sent,
+    /// That is all: a resource that others still want to hear of must not be unsubscribed from.
+    All,
+    /// It is refused.
+    TooMuch,
+}
+
+/// Remembers what a session wants to hear of.
 fn remembered(
     conversation: &Conversation,
     session: &Session,
     method: &str,
     params: Option<&str>,
-) -> bool {
+) -> Remembered {
     let uri = || Object::of(params).string("uri").unwrap_or_default();
     match method {
-        "resources/subscribe" => session.subscribe(&uri(), true),
+        "resources/subscribe" if !session.subscribe(&uri()) => return Remembered::TooMuch,
         "resources/unsubscribe" => {
             let uri = uri();
-            session.subscribe(&uri, false);
-            return conversation.is_subscribed(&uri);
+            session.unsubscribe(&uri);
+            if conversation.is_subscribed(&uri) {
+                return Remembered::All;
+            }
         }
         // Where strangers share a conversation, nobody sets the level for all.
-        "logging/setLevel" if conversation.shared => return true,
-        "logging/setLevel" => session.set_level(params.unwrap_or("{}")),
+        "logging/setLevel" if conversation.shared => return Remembered::All,
+        "logging/setLevel" => {
+            let level = Object::of(params).string("level");
+            session.set_level(&level.unwrap_or_default());
+        }
         _ => {}
     }
-    false
+    Remembered::Sent
 }
 
 /// A notification of a session's client.
@@ -284,4 +318,42 @@ fn draft(params: Option<&str>) -> Option<Draft> {
         version: object.string("protocolVersion")?,
         capabilities: capabilities.to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::channel::{Connect, Opening};
+    use super::super::{Scope, Settings};
+    use super::*;
+
+    #[derive(Debug)]
+    struct Nowhere;
+
+    impl Connect for Nowhere {
+        fn open(&self) -> Opening<'_> {
+            Box::pin(async { Err(upstream::Error::Busy) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_padded_initialize_is_refused_before_anything_is_kept() {
+        let settings = Settings {
+            scope: Scope::Principal,
+            most: 1,
+            idle: Duration::from_secs(1),
+        };
+        let bridge = Bridge::new(Arc::new(Nowhere), settings);
+        let pad = "x".repeat(INITIALIZE);
+        let params = format!(
+            r#"{{"protocolVersion":"2025-06-18","capabilities":{{"experimental":{{"x":"{pad}"}}}}}}"#
+        );
+        let answer = bridge.begin("alice", "1", Some(&params)).await.unwrap();
+        let UpstreamBody::Bridge(mut body) = answer.into_body() else {
+            panic!("it comes from the bridge");
+        };
+        let text = String::from_utf8(body.recv().await.unwrap().to_vec()).unwrap();
+        assert!(text.contains("-32602"), "{text}");
+    }
 }

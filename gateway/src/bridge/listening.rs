@@ -13,12 +13,11 @@ use tokio::sync::mpsc;
 use super::answering;
 use super::conversation::{Conversation, Listener, Part};
 use super::routing::SUBSCRIPTION;
+use super::session::{SUBSCRIBED, URI};
 use super::wire::{self, Message, Object, Outcome};
 use super::{held, translate};
 use crate::upstream::UpstreamBody;
 
-/// Most resources that one caller may subscribe to at a time.
-const RESOURCES: usize = 128;
 /// Notifications that may wait for a caller.
 const WAITING: usize = 256;
 const QUIET: Duration = Duration::from_secs(15);
@@ -105,8 +104,9 @@ impl Subscription {
             .as_array()
             .into_iter()
             .flatten()
-            .filter_map(Value::as_str);
-        for uri in wanted.take(RESOURCES) {
+            .filter_map(Value::as_str)
+            .filter(|uri| uri.len() <= URI);
+        for uri in wanted.take(SUBSCRIBED) {
             // Noted first, so that an update that comes at once is not missed.
             self.note(uri, true);
             let params = json!({ "uri": uri }).to_string();
@@ -185,9 +185,11 @@ impl Drop for Subscription {
         tokio::spawn(async move {
             for uri in unwanted {
                 let params = json!({ "uri": uri }).to_string();
-                conversation
-                    .ask("resources/unsubscribe", Some(&params))
-                    .await;
+                let asked = conversation.ask("resources/unsubscribe", Some(&params));
+                // A server that does not answer would be waited for with each resource.
+                if asked.await.is_none() {
+                    return;
+                }
             }
         });
     }

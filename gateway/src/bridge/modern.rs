@@ -62,7 +62,7 @@ impl Bridge {
             logs: native && wire::meta(params, LOG_LEVEL).is_some(),
         };
         let params = translated.as_deref().or(params);
-        let inflight = conversation.request(method, params, caller).await;
+        let inflight = conversation.request(method, params, caller).await?;
         let name = method.to_owned();
         let turn: Option<answering::Turn> = if native {
             None

@@ -61,6 +61,18 @@ pub(super) struct Place {
     own: Option<Arc<AtomicUsize>>,
 }
 
+#[cfg(test)]
+impl Place {
+    /// One of `places`, which must have one.
+    pub(super) fn new(places: &Arc<Semaphore>, own: Arc<AtomicUsize>) -> Self {
+        own.fetch_add(1, Ordering::Relaxed);
+        Self {
+            _permit: Arc::clone(places).try_acquire_owned().unwrap(),
+            own: Some(own),
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(own) = &self.own {
@@ -77,6 +89,8 @@ type Seat = Arc<tokio::sync::Mutex<Option<Arc<Conversation>>>>;
 pub(super) struct Pool {
     connect: Arc<dyn Connect>,
     settings: Settings,
+    /// The principal that everybody is whom nobody knows.
+    anonymous: String,
     places: Arc<Semaphore>,
     /// How many of the conversations are the gateway's own.
     own: Arc<AtomicUsize>,
@@ -91,6 +105,7 @@ impl Pool {
         Self {
             connect,
             settings,
+            anonymous: access::Caller::anonymous().identity.principal(),
             places: Arc::new(Semaphore::new(settings.most)),
             own: Arc::default(),
             seats: Mutex::default(),
@@ -99,19 +114,15 @@ impl Pool {
         }
     }
 
-    /// Whether callers who must not see each other's messages share a conversation.
-    pub(super) fn is_shared(&self) -> bool {
-        self.settings.scope == Scope::Shared
-    }
-
-    /// The key of a legacy session's conversation.
+    /// The key of a legacy session's conversation. Anonymous callers are strangers, though they are one principal.
     pub(super) fn legacy_key(&self, session: &str, principal: &str, draft: &Draft) -> Key {
         let owner = match self.settings.scope {
+            Scope::Principal if principal == self.anonymous => Owner::Session(session.to_owned()),
             Scope::Principal => Owner::Principal(principal.to_owned()),
             Scope::Session => Owner::Session(session.to_owned()),
             Scope::Shared => Owner::Everybody,
         };
-        let profile = if self.is_shared() {
+        let profile = if owner == Owner::Everybody {
             own_profile()
         } else {
             Profile::Legacy {
@@ -130,7 +141,11 @@ impl Pool {
             return Ok(Arc::clone(conversation));
         }
         let own = own_initialize();
-        let params = if self.is_shared() { &own } else { params };
+        let params = if key.owner == Owner::Everybody {
+            &own
+        } else {
+            params
+        };
         let conversation = self.open(&key.owner).await?;
         match initialize(&conversation, params).await {
             Ok(()) => {}
@@ -153,6 +168,8 @@ impl Pool {
     /// The conversation for modern requests of a principal. Its [`Hello`] says whether they must be translated.
     pub(super) async fn modern(&self, principal: &str) -> Result<Arc<Conversation>, Error> {
         let owner = match self.settings.scope {
+            // They have no session by which strangers could be told apart.
+            Scope::Principal | Scope::Session if principal == self.anonymous => Owner::Everybody,
             Scope::Principal | Scope::Session => Owner::Principal(principal.to_owned()),
             Scope::Shared => Owner::Everybody,
         };
@@ -217,7 +234,9 @@ impl Pool {
         let place = self.place(owner).await?;
         let pipe = self.connect.open().await?;
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        Ok(Conversation::start(number, pipe, self.is_shared(), place))
+        // Callers who must not see each other's messages share it.
+        let shared = *owner == Owner::Everybody;
+        Ok(Conversation::start(number, pipe, shared, place))
     }
 
     /// A place for one more conversation. One that nobody's session needs makes room; the gateway's own is waited for.
@@ -260,9 +279,10 @@ impl Pool {
         unneeded.inspect(|c| c.end()).is_some()
     }
 
-    /// Ends what was not used for too long, and forgets what is over.
+    /// Ends what was not used for too long, gives up lost requests, and forgets what is over.
     pub(super) fn end_idle(&self) {
         for conversation in self.held_conversations() {
+            conversation.cancel_lost(Instant::now());
             if conversation.is_quiet() && conversation.used().elapsed() >= self.settings.idle {
                 tracing::debug!("an idle conversation with the server is ended");
                 conversation.end();
@@ -361,4 +381,38 @@ async fn discover(conversation: &Arc<Conversation>) -> bool {
         });
     }
     speaks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::channel::Opening;
+    use super::*;
+
+    #[derive(Debug)]
+    struct Nowhere;
+
+    impl Connect for Nowhere {
+        fn open(&self) -> Opening<'_> {
+            Box::pin(async { Err(upstream::Error::Busy) })
+        }
+    }
+
+    #[test]
+    fn anonymous_sessions_do_not_share_a_conversation() {
+        let settings = Settings {
+            scope: Scope::Principal,
+            most: 1,
+            idle: Duration::from_secs(1),
+        };
+        let pool = Pool::new(Arc::new(Nowhere), settings);
+        let draft = Draft {
+            params: "{}".to_owned(),
+            version: NEWEST_LEGACY.to_owned(),
+            capabilities: "{}".to_owned(),
+        };
+        let nobody = access::Caller::anonymous().identity.principal();
+        let key = |session: &str, principal: &str| pool.legacy_key(session, principal, &draft);
+        assert_ne!(key("a", &nobody), key("b", &nobody));
+        assert_eq!(key("a", "alice"), key("b", "alice"));
+    }
 }

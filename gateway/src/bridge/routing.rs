@@ -65,20 +65,22 @@ impl Conversation {
         let delivered = !self.shared && self.hello().era == Era::Legacy && {
             let state = held(&self.state);
             let asked = |session: &Arc<Session>| {
-                let id = session.ask(self.number, id).to_string();
+                let id = session.ask(self.number, id)?.to_string();
                 let id = id.as_str();
-                wire::text(&Message::Request { id, method, params })
+                Some(wire::text(&Message::Request { id, method, params }))
             };
             // The protocol does not say which request made the server ask: the latest is the likeliest.
             let mut latest = state.pending.values().rev();
             if let Some((pending, session)) =
                 latest.find_map(|p| p.session.as_ref().map(|s| (p, s)))
             {
-                give(pending, Part::Message(asked(session)));
-                true
+                asked(session)
+                    .map(|text| give(pending, Part::Message(text)))
+                    .is_some()
             } else if let Some(session) = latest_session(&state) {
-                session.deliver(STANDALONE, &asked(&session));
-                true
+                asked(&session)
+                    .map(|text| session.deliver(STANDALONE, &text))
+                    .is_some()
             } else {
                 false
             }

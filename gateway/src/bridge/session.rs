@@ -19,6 +19,27 @@ pub(super) const STANDALONE: u64 = 0;
 const EVENTS: usize = 256;
 /// Most bytes of them.
 const BYTES: usize = 1024 * 1024;
+/// Longest parameters of `initialize` in bytes: each session keeps them, and several times.
+pub(super) const INITIALIZE: usize = 16 * 1024;
+/// Most resources to which a session may subscribe, as for a modern caller.
+pub(super) const SUBSCRIBED: usize = 128;
+/// Longest of their URIs in bytes; no real one comes near it.
+pub(super) const URI: usize = 4096;
+/// Most requests of servers that may wait for the client's answers: a client that answers has a few.
+const ASKED: usize = 256;
+/// Longest id of such a request in bytes; servers use numbers and UUIDs.
+const ASKED_ID: usize = 1024;
+/// The levels of log messages.
+const LEVELS: [&str; 8] = [
+    "debug",
+    "info",
+    "notice",
+    "warning",
+    "error",
+    "critical",
+    "alert",
+    "emergency",
+];
 /// Pieces that may wait for a connection; more than [`EVENTS`], so that a replay always fits.
 pub(super) const WAITING: usize = 1024;
 
@@ -47,7 +68,8 @@ struct State {
     asked: HashMap<u64, Asked>,
     next_asked: u64,
     subscribed: HashSet<String>,
-    level: Option<String>,
+    /// One of [`LEVELS`].
+    level: Option<&'static str>,
     used: Instant,
 }
 
@@ -118,6 +140,13 @@ impl Session {
         sinks.any(|sink| !sink.is_closed())
     }
 
+    /// Whether a connection listens to this stream.
+    pub(super) fn is_connected(&self, stream: u64) -> bool {
+        let state = held(&self.state);
+        let sink = state.streams.get(&stream).and_then(|s| s.sink.as_ref());
+        sink.is_some_and(|sink| !sink.is_closed())
+    }
+
     /// A new stream for the answer to one request, and the connection's end of it.
     pub(super) fn open(&self) -> (u64, mpsc::Receiver<Bytes>) {
         let (sink, receiver) = mpsc::channel(WAITING);
@@ -174,14 +203,22 @@ impl Session {
         state.forget_ended();
     }
 
-    /// Remembers a request of the server, and gives the id by which the client knows it.
-    pub(super) fn ask(&self, conversation: u64, id: &str) -> u64 {
+    /// Remembers a request of the server, and gives the id by which the client knows it. `None` if too much waits for
+    /// the client already.
+    pub(super) fn ask(&self, conversation: u64, id: &str) -> Option<u64> {
         let mut state = held(&self.state);
+        if state.asked.len() >= ASKED {
+            // What an ended conversation asked is answered to nobody.
+            state.asked.retain(|_, a| a.conversation == conversation);
+        }
+        if state.asked.len() >= ASKED || id.len() > ASKED_ID {
+            return None;
+        }
         let number = state.next_asked;
         state.next_asked += 1;
         let id = id.to_owned();
         state.asked.insert(number, Asked { conversation, id });
-        number
+        Some(number)
     }
 
     /// The request that the client answers.
@@ -202,14 +239,22 @@ impl Session {
         Some(number)
     }
 
-    /// Notes that the client wants to hear of a resource, or no more.
-    pub(super) fn subscribe(&self, uri: &str, wanted: bool) {
+    /// Notes that the client wants to hear of a resource. `false` if that would be too many, or the URI is too long.
+    pub(super) fn subscribe(&self, uri: &str) -> bool {
         let mut state = held(&self.state);
-        if wanted {
-            state.subscribed.insert(uri.to_owned());
-        } else {
-            state.subscribed.remove(uri);
+        if state.subscribed.contains(uri) {
+            return true;
         }
+        let fits = uri.len() <= URI && state.subscribed.len() < SUBSCRIBED;
+        if fits {
+            state.subscribed.insert(uri.to_owned());
+        }
+        fits
+    }
+
+    /// Notes that the client wants to hear of a resource no more.
+    pub(super) fn unsubscribe(&self, uri: &str) {
+        held(&self.state).subscribed.remove(uri);
     }
 
     /// Whether the client wants to hear of a resource.
@@ -217,18 +262,17 @@ impl Session {
         held(&self.state).subscribed.contains(uri)
     }
 
-    /// Notes the parameters of `logging/setLevel`.
-    pub(super) fn set_level(&self, params: &str) {
-        held(&self.state).level = Some(params.to_owned());
+    /// Notes the level of `logging/setLevel`, if there is such a level.
+    pub(super) fn set_level(&self, level: &str) {
+        if let Some(known) = LEVELS.into_iter().find(|known| *known == level) {
+            held(&self.state).level = Some(known);
+        }
     }
 
-    /// What another process must be told again: subscribed resources, and the parameters of `logging/setLevel`.
-    pub(super) fn wishes(&self) -> (Vec<String>, Option<String>) {
+    /// What another process must be told again: subscribed resources, and the level of log messages.
+    pub(super) fn wishes(&self) -> (Vec<String>, Option<&'static str>) {
         let state = held(&self.state);
-        (
-            state.subscribed.iter().cloned().collect(),
-            state.level.clone(),
-        )
+        (state.subscribed.iter().cloned().collect(), state.level)
     }
 }
 
@@ -387,11 +431,38 @@ mod tests {
     #[test]
     fn a_request_of_the_server_is_answered_once() {
         let session = session("2025-06-18");
-        let number = session.ask(4, r#""q""#);
+        let number = session.ask(4, r#""q""#).unwrap();
         let asked = session.answered(&number.to_string());
         let (conversation, id) = (4, r#""q""#.to_owned());
         assert_eq!(asked, Some(Asked { conversation, id }));
         assert_eq!(session.answered(&number.to_string()), None);
         assert_eq!(session.answered("\"1\""), None);
+    }
+
+    #[test]
+    fn what_waits_for_the_client_is_bounded() {
+        let session = session("2025-06-18");
+        assert_eq!(session.ask(4, &"9".repeat(ASKED_ID + 1)), None);
+        for id in 0..ASKED {
+            assert!(session.ask(4, &id.to_string()).is_some());
+        }
+        assert_eq!(session.ask(4, "x"), None);
+        assert!(session.ask(5, "x").is_some(), "the one before has ended");
+    }
+
+    #[test]
+    fn what_a_client_wishes_is_bounded() {
+        let session = session("2025-06-18");
+        assert!(!session.subscribe(&"u".repeat(URI + 1)));
+        for number in 0..SUBSCRIBED {
+            assert!(session.subscribe(&number.to_string()));
+        }
+        assert!(!session.subscribe("one more"));
+        assert!(session.subscribe("0"), "it is known");
+        session.unsubscribe("0");
+        assert!(session.subscribe("one more"));
+        session.set_level("error");
+        session.set_level(&"x".repeat(BYTES));
+        assert_eq!(session.wishes().1, Some("error"));
     }
 }

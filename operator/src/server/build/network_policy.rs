@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use api::{TrustedProxy, names};
+use api::{AuthMode, TrustedProxy, names};
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
     NetworkPolicySpec,
@@ -77,8 +77,17 @@ fn whole(cidr: &str) -> String {
 }
 
 /// The gateways of one server hand each other requests of MCP sessions, whoever else may call. No peers is everybody.
+///
+/// Not where a gateway believes whoever this policy lets through, because the server itself runs in these pods: there a
+/// client whose session is in another pod gets 404 and initialises anew.
 fn with_own_pods(valid: &Valid, mut peers: Vec<NetworkPolicyPeer>) -> Vec<NetworkPolicyPeer> {
-    if valid.effective.gateway.enabled && !peers.is_empty() {
+    let auth = &valid.effective.auth;
+    let believed = auth.mode == AuthMode::Header
+        && auth
+            .trusted_proxies
+            .iter()
+            .any(|proxy| proxy.cidr.is_none());
+    if valid.effective.gateway.enabled && !peers.is_empty() && !believed {
         peers.push(NetworkPolicyPeer {
             pod_selector: Some(LabelSelector {
                 match_labels: Some(selector(&valid.effective.name)),
