@@ -28,7 +28,8 @@ const LONGEST: usize = 1024;
 
 /// The beginning of a text, as much of it as an audit line has room for.
 fn shortened(text: &str) -> String {
-    text[..text.floor_char_boundary(LONGEST)].to_owned()
+    let end = (0..=text.len().min(LONGEST)).rfind(|end| text.is_char_boundary(*end));
+    text[..end.unwrap_or_default()].to_owned()
 }
 
 /// The answer of a step that refuses, with the id that it answers.
