@@ -372,7 +372,8 @@ fn keys_and_passwords_are_mounted_into_the_gateway_alone_and_in_no_argument() {
         .filter_map(|volume| volume.get("secret"))
         .map(|secret| &secret["items"][0]["key"])
         .collect();
-    assert_eq!(keys, [&json!("token"), &json!("password")]);
+    let session_key = json!("session-key");
+    assert_eq!(keys, [&json!("token"), &json!("password"), &session_key]);
 }
 
 #[test]
